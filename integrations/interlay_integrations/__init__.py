@@ -1,0 +1,1 @@
+"""What needs a third party's package or format; found by entry points."""

@@ -1,0 +1,1 @@
+"""The call, the layers round it, its stream and its record."""

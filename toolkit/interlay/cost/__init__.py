@@ -1,0 +1,1 @@
+"""Checked usage, the price book and exact costs."""

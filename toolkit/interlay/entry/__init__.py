@@ -1,0 +1,1 @@
+"""The ways in: wrap, instrument, using and their kin."""

@@ -1,0 +1,1 @@
+"""Layers: one file each, each able to change what the caller gets."""

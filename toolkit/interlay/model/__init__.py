@@ -1,0 +1,1 @@
+"""Canonical types, errors, the record, and the protocols between the rooms. No I/O."""

@@ -1,0 +1,1 @@
+"""Who serves models: the catalogue, credentials and error mapping."""

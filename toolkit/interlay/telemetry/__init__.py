@@ -1,0 +1,1 @@
+"""Readers of records: the journal, and what exporters say."""

@@ -1,0 +1,1 @@
+"""What interlay is tested with, and users may test with too."""
