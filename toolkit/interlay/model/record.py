@@ -1,0 +1,202 @@
+"""The record: what became of one run of a chain. Everything a person or a program looks at is one of these."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from interlay.model.cost import Cost
+from interlay.model.usage import Usage
+
+End = Literal["complete", "closed", "cancelled", "error", "lost"]
+"""How a run ended. ``complete``: the dialect's terminal event, or a body's framed end, was seen. ``closed``: the
+reader closed early. ``cancelled``: the task was cancelled, or Ctrl-C. ``error``: a refusal, a status of 400 and
+above, a timeout, a cut. ``lost``: the reader dropped the response without closing it."""
+
+
+class Identity(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """On whose behalf a call is made. Set by ``interlay.using()`` or by the gateway."""
+
+    tenant: str | None = None
+    user: str | None = None
+    key: str | None = None
+    session: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+class Failure(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What went wrong, in words that carry no contents."""
+
+    type: str
+    """Low-cardinality name: the provider's error type or code, else ``http_429``, ``connect``, ``read``,
+    ``timeout``, ``cut`` (bytes ended before the terminal event), ``cancelled``, or an exception's class name."""
+    code: str | None = None
+    status: int | None = None
+    """HTTP status, where there was one."""
+    request_id: str | None = None
+    message: str | None = None
+    """The provider's own message. It can echo keys and prompts, so it is kept only with contents on."""
+
+
+class Server(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the request was sent."""
+
+    address: str
+    port: int
+
+
+class Trace(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """W3C trace context taken at the start of the run; ids in lower-case hexadecimal."""
+
+    trace_id: str
+    span_id: str | None = None
+    parent_span_id: str | None = None
+    flags: int = 0
+
+
+class Link(msgspec.Struct, frozen=True, kw_only=True):
+    """A pointer to another record and why: ``fallback``, ``cache_producer``, ``follower``, ``hedge``."""
+
+    id: str
+    kind: str
+
+
+class Answered(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Facts of the response that are no contents."""
+
+    id: str | None = None
+    status: int | None = None
+    request_id: str | None = None
+    finish_reasons: tuple[str, ...] = ()
+    """Canonical: ``stop``, ``length``, ``tool_calls``, ``content_filter``, ``error``; others as the provider
+    has them. One per choice."""
+    service_tier: str | None = None
+    bytes: int = 0
+    """Bytes of the body as they came over the wire."""
+
+
+class Chunks(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Timing of a stream. ``buckets`` counts the gaps between chunks by the upper bounds of the OpenTelemetry
+    GenAI duration buckets (seconds: .01 .02 .04 … 81.92, and one above)."""
+
+    count: int = 0
+    buckets: tuple[int, ...] = ()
+
+
+class Attempt(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One send over the wire."""
+
+    target: str
+    """URL without query, credentials and fragment."""
+    provider: str | None = None
+    model: str | None = None
+    status: int | None = None
+    started_at: float
+    """Seconds since the epoch."""
+    seconds: float
+    """From the send to the end of its response, by the monotonic clock."""
+    error: Failure | None = None
+    billed: bool = False
+    usage: Usage | None = None
+    cost: Cost | None = None
+
+
+class CacheOutcome(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What a cache did: ``hit``, ``miss``, ``stale``, ``bypass``, ``error``, and why."""
+
+    outcome: Literal["hit", "miss", "stale", "bypass", "error"]
+    reason: str
+    age: float | None = None
+    """Seconds since the entry was made."""
+    entry: str | None = None
+
+
+class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What a layer decided: ``allow``, ``annotate``, ``redact``, ``block``, ``retry``, ``reroute``."""
+
+    layer: str
+    action: Literal["allow", "annotate", "redact", "block", "retry", "reroute"]
+    reason: str | None = None
+    shadow: bool = False
+    """True when the layer only said what it would have done."""
+    seconds: float = 0.0
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """Something a layer or a translation altered or dropped."""
+
+    by: str
+    what: str
+
+
+class Contents(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Messages of a call, redacted, as canonical JSON. Present only when the user asked for contents."""
+
+    input: list[dict[str, Any]] = []
+    output: list[dict[str, Any]] = []
+    tools: list[dict[str, Any]] = []
+    truncated: bool = False
+
+
+class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One run of a chain, sealed when the run ended. Times are seconds since the epoch; durations come from the
+    monotonic clock. ``to_json()`` prints the public names, money as strings."""
+
+    id: str
+    call_id: str
+    """Shared by the runs of one call: the retries an SDK makes above the wire continue it."""
+    parent_id: str | None = None
+    operation: str
+    """``chat``, ``embeddings``, …; ``http`` for a request no dialect knows."""
+    dialect: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    """As asked for."""
+    served_model: str | None = None
+    """As the response names it."""
+    target: str
+    """URL without query, credentials and fragment."""
+    method: str = "POST"
+    identity: Identity = Identity()
+    streamed: bool = False
+    started_at: float
+    first_event_at: float | None = None
+    ended_at: float
+    duration: float
+    """Seconds, monotonic, from the first layer to the end of the response."""
+    time_to_first_event: float | None = None
+    """Seconds, monotonic; streams only."""
+    overhead: float = 0.0
+    """Seconds spent in interlay itself: the duration less the time spent waiting for the wire and the reader."""
+    end: End
+    error: Failure | None = None
+    parameters: dict[str, Any] = {}
+    """Temperature, max tokens and their kin; numbers, booleans and short words, no contents."""
+    response: Answered | None = None
+    server: Server | None = None
+    trace: Trace | None = None
+    links: tuple[Link, ...] = ()
+    chunks: Chunks | None = None
+    key: str | None = None
+    attempts: tuple[Attempt, ...] = ()
+    usage: Usage | None = None
+    cost: Cost | None = None
+    cache: CacheOutcome | None = None
+    verdicts: tuple[Verdict, ...] = ()
+    changes: tuple[Change, ...] = ()
+    body: Literal["open", "sealed", "opaque"] = "open"
+    contents: Contents | None = None
+
+    def to_json(self) -> bytes:
+        """The record as one line of JSON, by its public names."""
+        return _ENCODER.encode(self)
+
+    @classmethod
+    def from_json(cls, data: bytes | str) -> Record:
+        """Read what ``to_json`` wrote. Unknown fields are ignored. Raises ``msgspec.ValidationError``."""
+        return _DECODER.decode(data)
+
+
+_ENCODER = msgspec.json.Encoder(decimal_format="string")
+_DECODER = msgspec.json.Decoder(Record)
