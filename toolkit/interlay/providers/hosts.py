@@ -14,8 +14,8 @@ from typing import Final, Literal
 import msgspec
 
 StreamUsage = Literal["ask", "always", "unknown"]
-"""Whether a host's streams report usage: ``ask`` (only when the request's ``stream_options`` say so, which the
-host takes), ``always`` (unasked), ``unknown`` (never ask: the host may refuse the option)."""
+"""Whether a host's streams report usage: ``ask`` (only when the request's ``stream_options`` say so, which
+the host takes), ``always`` (unasked), ``unknown`` (never ask: the host may refuse the option)."""
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
