@@ -63,7 +63,7 @@ lint-mypy: $(VENV)/.dev ## Check types, strictly
 	$(BIN)/mypy
 
 lint-imports: $(VENV)/.dev ## Check which room imports which, and that importing does nothing
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 	$(PYTEST) --quiet tests/unit/test_import_safety.py
 
 format: $(VENV)/.dev ## Fix what can be fixed and format
