@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
-from decimal import Decimal
-from typing import Literal
+from collections.abc import Callable, Iterable
+from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
+from typing import Final, Literal
 
 import msgspec
 
@@ -51,7 +51,13 @@ class Cost(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     avoided: Decimal | None = None
     """US dollars a cache hit did not spend."""
     reason: str | None = None
-    """Why the amount is unknown, in a word: ``no_provider``, ``no_price``, ``no_usage``."""
+    """Why the amount is unknown, in a word: ``no_provider`` (the host is in no catalogue), ``no_price`` (a
+    quantity that was used has no price row), ``no_usage`` (nothing was reported and nothing could be counted),
+    ``price_failed`` (a fault of ours; the log has it)."""
+    flags: tuple[str, ...] = ()
+    """What to doubt about a known amount: ``usage_inconsistent`` and ``usage_invalid`` as in ``Usage.flags``,
+    ``tier_unpriced`` (the tier that served the call has no price of its own, so the standard one was taken),
+    ``price_drift`` (what the provider reported is more than 2% away from ``computed``)."""
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +79,39 @@ class Priced(msgspec.Struct, frozen=True, kw_only=True):
     requested_model: str | None = None
     """Tried where the served name has no price."""
     service_tier: str | None = None
+    """The tier that served the call, never the one asked for."""
+    region: str | None = None
+    """The provider's own name of the region, where prices differ by it."""
+
+
+EXACT: Final = Context(
+    prec=400, Emin=-200, Emax=200, traps=[InvalidOperation, DivisionByZero, Overflow, Inexact]
+)
+"""Money is computed in this context, by its methods: it raises where it would have to round. Figures that are
+checked (counts up to 2**53, decimals with exponents up to 30 either way) never bring it to that."""
+
+
+def plain(amount: Decimal) -> Decimal:
+    """The same amount without trailing zeros and, where it is whole, without an exponent."""
+    amount = EXACT.normalize(amount)
+    return (
+        EXACT.quantize(amount, _ONE)
+        if amount >= _TEN and amount == EXACT.to_integral_value(amount)
+        else amount
+    )
+
+
+_ONE: Final = Decimal(1)
+_TEN: Final = Decimal(10)
+_ZERO: Final = Decimal(0)
+
+
+def total(amounts: Iterable[Decimal]) -> Decimal:
+    """The exact sum."""
+    amount = _ZERO
+    for each in amounts:
+        amount = EXACT.add(amount, each)
+    return plain(amount)
 
 
 PriceFn = Callable[[Usage | None, Priced, dt.datetime, Estimate | None], Cost]

@@ -30,6 +30,8 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     input_image_tokens: int = 0
     cache_read_audio_tokens: int = 0
     """Part of both ``cache_read_tokens`` and ``input_audio_tokens``."""
+    cache_read_image_tokens: int = 0
+    """Part of both ``cache_read_tokens`` and ``input_image_tokens``."""
 
     reasoning_tokens: int = 0
     """Part of the output the model spent on reasoning."""
