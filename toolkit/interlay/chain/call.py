@@ -1,0 +1,253 @@
+"""The call that goes in and the response that comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+
+from interlay.chain.stream import Stream
+from interlay.model import json
+from interlay.model.errors import ConfigError, DecodeError
+from interlay.model.messages import ChatRequest, ChatResponse
+from interlay.model.protocols import Dialect, Outline
+from interlay.model.record import Failure, Identity, Server, Verdict
+
+if TYPE_CHECKING:
+    from interlay.chain.io import IO
+    from interlay.chain.run import Run
+
+T = TypeVar("T")
+
+BodyKind = Literal["open", "sealed", "opaque"]
+
+_NOTHING = Outline(readable=False)
+
+
+class WireRequest(Protocol):
+    """An HTTP request as some library has it, ready to be sent."""
+
+    method: str
+    body: bytes | None
+    """None when it was not read: a stream, a multipart form, or more than we hold."""
+
+    def header(self, name: str) -> str | None: ...
+
+    def secrets(self) -> tuple[str, ...]:
+        """The credentials this request carries, in headers and in its URL."""
+        ...
+
+
+class Route:
+    """What is known of a request from its method and URL alone. Made once for each, and shared."""
+
+    __slots__ = ("asks_usage", "dialect", "operation", "provider", "server", "target")
+
+    def __init__(
+        self,
+        *,
+        dialect: Dialect | None,
+        provider: str | None,
+        target: str,
+        server: Server,
+        asks_usage: bool = False,
+    ) -> None:
+        self.dialect = dialect
+        self.operation = dialect.operation if dialect is not None else "http"
+        self.provider = provider
+        self.target = target
+        """URL without query, credentials and fragment; path segments that may name something private are ``*``."""
+        self.server = server
+        self.asks_usage = asks_usage
+        """Whether the host's streams report usage only when asked, and take the option."""
+
+
+class Call:
+    """One request to a model on its way in.
+
+    Layers read it, and may change its body (``replace_body``, ``replace_chat``), its ``deadline`` and its
+    ``notes``. What it carries is never shown to observers beyond this object, and never to exporters.
+    """
+
+    __slots__ = (
+        "_chat", "_outline", "body_kind", "call_id", "changed", "deadline", "id", "identity", "io", "judged", "notes",
+        "parent_id", "request", "resumed", "route", "run", "spent",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        id: str,
+        call_id: str,
+        route: Route,
+        request: WireRequest,
+        io: IO,
+        run: Run,
+        identity: Identity,
+        body_kind: BodyKind = "open",
+        deadline: float | None = None,
+        parent_id: str | None = None,
+    ) -> None:
+        self.id = id
+        self.call_id = call_id
+        self.parent_id = parent_id
+        self.route = route
+        self.request = request
+        self.io = io
+        self.run = run
+        self.identity = identity
+        self.body_kind: BodyKind = body_kind
+        """``open`` bodies may be changed; ``sealed`` ones are signed above the seam; ``opaque`` ones are not read."""
+        self.deadline = deadline
+        """Point on ``io.monotonic()``'s clock that belongs to the whole call, its retries included; or None."""
+        self.resumed = False
+        """True when an SDK above us retries a call whose earlier run has been recorded."""
+        self.spent = 0
+        """Sends that earlier runs of this call have made."""
+        self.changed = False
+        """True once a layer replaced the body."""
+        self.judged = False
+        """True once a layer has read the body's content: then two readings of it must not be possible."""
+        self.notes: dict[type[Any], Any] = {}
+        """Facts that layers leave for each other, by their type."""
+        self._chat: ChatRequest | None = None
+        self._outline: Outline | None = None
+
+    @property
+    def operation(self) -> str:
+        """``chat``, ``embeddings``, …; ``http`` for a request that no dialect knows."""
+        return self.route.operation
+
+    @property
+    def dialect(self) -> Dialect | None:
+        return self.route.dialect
+
+    @property
+    def provider(self) -> str | None:
+        return self.route.provider
+
+    @property
+    def outline(self) -> Outline:
+        """The request at a glance: model, whether streamed, parameters. Never raises."""
+        outline = self._outline
+        if outline is None:
+            dialect, body = self.route.dialect, self.request.body
+            outline = _NOTHING if dialect is None or body is None else dialect.outline(body)
+            self._outline = outline
+        return outline
+
+    @property
+    def model(self) -> str | None:
+        """The model asked for."""
+        return self.outline.model
+
+    @property
+    def streamed(self) -> bool:
+        """Whether an event stream was asked for."""
+        return self.outline.streamed
+
+    @property
+    def chat(self) -> ChatRequest:
+        """The canonical request, decoded when first asked for. Raises ``DecodeError`` when it cannot be read."""
+        if self._chat is None:
+            if self.dialect is None or self.request.body is None:
+                raise DecodeError("this request is in no dialect that can be read")
+            self.judged = True
+            self._chat = self.dialect.decode_request(self.request.body)
+        return self._chat
+
+    def replace_chat(self, chat: ChatRequest) -> None:
+        """Send ``chat`` instead. Raises ``ConfigError`` when the body may not be changed."""
+        if self.dialect is None:
+            raise ConfigError("the request is in no dialect that can be written")
+        self.replace_body(self.dialect.encode_request(chat))
+        self._chat = chat
+
+    def replace_body(self, body: bytes) -> None:
+        """Send ``body`` instead. Raises ``ConfigError`` unless the call's body is open."""
+        if self.body_kind != "open":
+            raise ConfigError(f"the body is {self.body_kind}, so it cannot be changed")
+        self.request.body = body
+        self.changed = True
+        self._chat = self._outline = None
+
+    def outgoing(self) -> bytes | None:
+        """The body to send. What was judged is what is sent: a body with two equal keys, of which every reader
+        sees the last and the wire carries both, leaves with the one that was read."""
+        body = self.request.body
+        if self.judged and body is not None and self.body_kind == "open" and not json.same_json(body):
+            if json.has_duplicate_keys(body):
+                self.replace_body(json.encode(json.decode(body)))
+                self.run.change("chain", "duplicate keys dropped")
+                body = self.request.body
+        return body
+
+    def expire(self, deadline: float | None) -> None:
+        """Let the call not go on past ``deadline``; an earlier one stays."""
+        if deadline is not None and (self.deadline is None or deadline < self.deadline):
+            self.deadline = deadline
+
+    def verdict(self, verdict: Verdict) -> None:
+        """Write into the record what a layer decided."""
+        self.run.verdicts.append(verdict)
+
+    def note(self, kind: type[T], make: Callable[[], T]) -> T:
+        """The note of a type, made when it is not there."""
+        try:
+            return self.notes[kind]  # type: ignore[no-any-return]
+        except KeyError:
+            made = self.notes[kind] = make()
+            return made
+
+
+class Response:
+    """What came back: a status, headers, and a body that is still to be read."""
+
+    __slots__ = ("_headers", "call", "header_changes", "native", "status", "stream")
+
+    def __init__(
+        self, *, call: Call, status: int, headers: Mapping[str, str], stream: Stream, native: object = None
+    ) -> None:
+        self.call = call
+        self.status = status
+        self._headers = headers
+        self.stream = stream
+        self.native = native
+        """The HTTP library's own response, where there was one."""
+        self.header_changes: dict[str, str | None] = {}
+
+    def header(self, name: str) -> str | None:
+        """A header's value; names in lower case."""
+        if name in self.header_changes:
+            return self.header_changes[name]
+        return self._headers.get(name)
+
+    def set_header(self, name: str, value: str | None) -> None:
+        """Change a header on its way to the reader; None removes it."""
+        self.header_changes[name] = value
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """As they came."""
+        return self._headers
+
+    async def buffer(self, limit: int = 1024 * 1024) -> bytes | None:
+        """Hold the body, up to ``limit`` bytes as they came, so that it can be looked at before anybody reads it;
+        the reader gets it all the same. None when it is longer. Raises what reading raises."""
+        return await self.stream.prefetch(limit)
+
+    async def failure(self) -> Failure | None:
+        """What a response with a status of 400 or above says went wrong; None for others."""
+        if self.status < 400:
+            return None
+        await self.buffer()
+        return self.call.run.failure_of(self)
+
+    async def discard(self) -> None:
+        """Nobody will read this response."""
+        await self.stream.close()
+
+    async def chat(self) -> ChatResponse:
+        """The canonical response of an answer that is no stream. Raises ``DecodeError``."""
+        if self.call.dialect is None or await self.buffer(4 * 1024 * 1024) is None:
+            raise DecodeError("this response is in no dialect that can be read, or too large")
+        return self.call.dialect.decode_response(self.stream.monitor.body())

@@ -1,0 +1,105 @@
+"""Parts in order, round the one function that really sends a call."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from time import perf_counter
+from typing import Any
+
+from interlay.chain.call import Call, Response
+from interlay.chain.layer import Layer, Next, Role
+from interlay.chain.recorder import Guarded, Observe, Recorder, is_observer
+from interlay.chain.run import Run, failure_of
+from interlay.model.cost import PriceFn
+from interlay.model.errors import PartError
+from interlay.model.record import End
+
+Terminal = Callable[[Call], Awaitable[Response]]
+
+
+class Chain:
+    """Layers and observers, and what a run of them needs: ``Chain(Retry(attempts=3), Timeout(attempt=30))``.
+
+    Layers are sorted by role, equal roles keep the given order; ``as_given=True`` keeps the order of all, for those
+    who know better. Raises ``PartError`` for something that is neither a layer nor an observer.
+    """
+
+    def __init__(self, *parts: object, as_given: bool = False) -> None:
+        layers, observers = _sorted_out(parts)
+        if not as_given:
+            layers.sort(key=lambda layer: layer.role)
+        self.layers: tuple[Layer, ...] = tuple(layers)
+        self.observers: tuple[Guarded, ...] = tuple(map(Guarded, observers))
+        self._beginnings: tuple[Callable[[Call], None], ...] = tuple(
+            layer.begin for layer in layers if hasattr(layer, "begin")
+        )
+
+    def __repr__(self) -> str:
+        return f"Chain({', '.join(type(layer).__name__ for layer in self.layers)})"
+
+    def owns(self, role: Role) -> bool:
+        """Whether some layer has this role."""
+        return any(layer.role is role for layer in self.layers)
+
+    def bind(self, terminal: Terminal) -> Next:
+        """The layers round ``terminal``, as one function."""
+        entry: Next = terminal
+        for layer in reversed(self.layers):
+            entry = _round(layer, entry)
+        return entry
+
+    def open(self, recorder: Recorder, price: PriceFn | None) -> Run:
+        """The state of a run that begins now."""
+        return Run(recorder, price, self.observers)
+
+    async def run(self, call: Call, entry: Next, recorder: Recorder) -> Response:
+        """Send ``call`` through the layers (as ``bind`` made them) and see to it that the run ends in one sealed
+        record, whatever happens. Raises what the layers and the terminal raise."""
+        run = call.run
+        try:
+            recorder.started(call)
+            for begin in self._beginnings:
+                begin(call)
+            if call.deadline is None:
+                response = await entry(call)
+            else:
+                response = await call.io.until(call.deadline, lambda: entry(call))
+                response.stream.expire(call.deadline)
+        except BaseException as error:
+            end: End = "error" if isinstance(error, Exception) else "cancelled"
+            run.seal(call, end, failure_of(error), None)
+            raise
+        run.entered_seconds = perf_counter() - run.started
+        response.stream.on_end(lambda end, failure: run.seal(call, end, failure, response))
+        return response
+
+
+def _round(layer: Layer, inner: Next) -> Next:
+    def through(call: Call) -> Awaitable[Response]:
+        return layer(call, inner)
+
+    return through
+
+
+def _sorted_out(parts: Sequence[object]) -> tuple[list[Layer], list[object]]:
+    layers: list[Any] = []
+    observers: list[object] = []
+    for position, part in enumerate(parts, 1):
+        if isinstance(part, type):
+            raise PartError(f"part {position} is the class {part.__name__}; expected one made of it: {part.__name__}(…)")
+        if isinstance(part, Observe):
+            observers.append(part)
+        elif isinstance(getattr(part, "role", None), Role) and inspect.iscoroutinefunction(
+            getattr(type(part), "__call__", None)
+        ):
+            layers.append(part)
+        elif is_observer(part):
+            observers.append(part)
+        else:
+            hint = "; wrap a function that looks at records in Observe(…)" if callable(part) else ""
+            raise PartError(
+                f"part {position} is {type(part).__name__}, which is neither a layer (a role and "
+                f"`async def __call__(self, call, next)`) nor an observer (on_start, on_attempt, on_end){hint}"
+            )
+    return layers, observers

@@ -1,0 +1,230 @@
+"""What is read off a response while it passes: events, usage, timing. Nothing here changes a byte."""
+
+from __future__ import annotations
+
+import logging
+from bisect import bisect_left
+from collections import deque
+from typing import Final
+
+from interlay.chain.codings import Inflate
+from interlay.model.errors import DecodeError
+from interlay.model.protocols import Framer, Tracker, WireEvent
+from interlay.model.record import Chunks
+
+logger = logging.getLogger("interlay.wire")
+
+KEPT: Final = 4 * 1024 * 1024
+"""Bytes of one body, or of one event, that are held to be read. Beyond it a body is opaque."""
+ENDS: Final = 64 * 1024
+"""What is kept of each end of an opaque body."""
+
+_BOUNDS: Final = tuple(0.01 * 2**power for power in range(14))
+"""Upper bounds in seconds of OpenTelemetry's GenAI duration buckets: .01 .02 .04 … 81.92."""
+
+
+class Monitor:
+    """Looks at one response's bytes on their way: undoes the coding, cuts events, tells the tracker, keeps time.
+
+    A response whose bytes cannot be read (damaged, too large, a coding we do not know) becomes *opaque*: it is
+    forwarded all the same and what is not known stays unknown.
+    """
+
+    __slots__ = (
+        "_body", "_buckets", "_framer", "_head", "_inflate", "_kept", "_size", "_spill", "_tail", "_terminal",
+        "bytes", "chunks", "damaged", "events", "first_at", "last_at", "opaque", "tracker", "waited",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        tracker: Tracker | None,
+        framer: Framer | None,
+        inflate: Inflate | None,
+        *,
+        readable: bool = True,
+        keep_events: bool = False,
+    ) -> None:
+        self.tracker = tracker
+        self._framer = framer
+        self._inflate = inflate
+        self.opaque = not readable
+        self.bytes = 0
+        """Bytes as they came over the wire."""
+        self.waited = 0.0
+        """Seconds spent waiting for the wire."""
+        self.first_at: float | None = None
+        """``perf_counter()`` of the first event; of the first bytes for a body."""
+        self.last_at = 0.0
+        self.chunks = 0
+        self._buckets: list[int] | None = None
+        self._terminal: WireEvent | None = None
+        self.events: list[WireEvent] | None = [] if keep_events else None
+        """All events, where contents are wanted and as long as they are small enough."""
+        self.damaged: DecodeError | None = None
+        """Set when the coding could not be undone."""
+        self._spill: list[bytes] | None = None
+        self._kept = 0
+        self._body: list[bytes] = []
+        self._size = 0
+        self._head = b""
+        self._tail: deque[bytes] = deque()
+
+    @property
+    def streamed(self) -> bool:
+        """True for an event stream."""
+        return self._framer is not None
+
+    @property
+    def terminal(self) -> WireEvent | None:
+        """The event that the dialect declared to be the last, once it has come."""
+        return self._terminal
+
+    def feed(self, chunk: bytes, now: float) -> list[WireEvent]:
+        """Look at a network chunk. Returns the events it completed; never raises."""
+        self.bytes += len(chunk)
+        if self.first_at is None and self._framer is None:
+            self.first_at = now
+        if self._inflate is None:
+            return self._look(chunk, now)
+        if self.damaged is not None or self.opaque and self._spill is None:
+            return []
+        events: list[WireEvent] = []
+        try:
+            for piece in self._inflate.feed(chunk):
+                events += self._look(piece, now)
+        except DecodeError as error:
+            self.damaged = error
+            self._give_up(error)
+        return events
+
+    def finish(self, now: float) -> list[WireEvent]:
+        """The end of bytes: the last unfinished event, or the whole body for the tracker."""
+        tracker = self.tracker
+        if self._framer is not None:
+            return self._track(self._framer.finish(), now) if not self.opaque else []
+        if tracker is not None:
+            if self.opaque:
+                if self._tail:
+                    tracker.tail(b"".join(self._tail))
+            else:
+                tracker.body(self.body())
+        return []
+
+    def body(self) -> bytes:
+        """The plain body so far, unless it is opaque: then its first and last bytes."""
+        if self.opaque:
+            return self._head + b"".join(self._tail)
+        if len(self._body) > 1:
+            self._body = [b"".join(self._body)]
+        return self._body[0] if self._body else b""
+
+    def spill(self) -> None:
+        """From now on keep the plain bytes of an opaque stream for whoever forwards them uncoded."""
+        self._spill = []
+
+    def spilled(self) -> bytes:
+        """The plain bytes that could not be cut into events since the last time this was asked."""
+        if not self._spill:
+            return b""
+        spilled = b"".join(self._spill)
+        self._spill.clear()
+        return spilled
+
+    @property
+    def coded(self) -> bool:
+        """Whether the body is compressed."""
+        return self._inflate is not None
+
+    def timing(self) -> Chunks | None:
+        """Count and spacing of the events; None for a body."""
+        if self._framer is None:
+            return None
+        return Chunks(count=self.chunks, buckets=tuple(self._buckets or ()))
+
+    def forget(self) -> None:
+        """Let go of what was held."""
+        self._body, self.events = [], None
+        self._tail.clear()
+
+    def _look(self, piece: bytes, now: float) -> list[WireEvent]:
+        if self.opaque:
+            self._look_no_more(piece)
+            return []
+        if self._framer is None:
+            self._size += len(piece)
+            self._body.append(piece)
+            if self._size > KEPT:
+                self._become_opaque()
+            return []
+        try:
+            events = self._framer.feed(piece)
+        except DecodeError as error:
+            self._give_up(error)
+            if self._spill is not None:
+                self._spill += [event.raw for event in self._framer.finish()]
+            return []
+        return self._track(events, now) if events else events
+
+    def _track(self, events: list[WireEvent], now: float) -> list[WireEvent]:
+        tracker = self.tracker
+        count = 0
+        for event in events:
+            if event.data is None:
+                continue
+            count += 1
+            if tracker is not None:
+                tracker.event(event)
+                if tracker.finished and self._terminal is None:
+                    self._terminal = event
+        if count:
+            self._time(count, now)
+            if self.events is not None:
+                self._keep(events)
+        return events
+
+    def _time(self, count: int, now: float) -> None:
+        if self.first_at is None:
+            self.first_at = now
+            gaps = count - 1
+        else:
+            gaps = count
+        self.chunks += count
+        if gaps:
+            buckets = self._buckets
+            if buckets is None:
+                buckets = self._buckets = [0] * (len(_BOUNDS) + 1)
+            if gaps == count:
+                buckets[bisect_left(_BOUNDS, now - self.last_at)] += 1
+                gaps -= 1
+            # Events that came in one network chunk came together.
+            buckets[0] += gaps
+        self.last_at = now
+
+    def _keep(self, events: list[WireEvent]) -> None:
+        assert self.events is not None
+        self._kept += sum(len(event.raw) for event in events)
+        if self._kept > KEPT:
+            self.events = None
+        else:
+            self.events += events
+
+    def _become_opaque(self) -> None:
+        body = b"".join(self._body)
+        self._body = []
+        self.opaque = True
+        self._head = body[:ENDS]
+        self._tail.append(body[-ENDS:])
+
+    def _give_up(self, error: DecodeError) -> None:
+        self.opaque = True
+        self._body = []
+        logger.debug("a response is forwarded unread: %s", error)
+
+    def _look_no_more(self, piece: bytes) -> None:
+        """Of an opaque body the last bytes are kept, of an opaque stream what has to be forwarded."""
+        if self._spill is not None:
+            self._spill.append(piece)
+        elif self._tail:
+            self._tail.append(piece[-ENDS:])
+            while len(self._tail) > 1 and sum(map(len, self._tail)) - len(self._tail[0]) >= ENDS:
+                self._tail.popleft()

@@ -1,0 +1,178 @@
+"""Where sealed records go: the ring in memory, the journal, the observers."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import msgspec
+
+from interlay.chain.runner import Runner
+from interlay.model.record import Attempt, Record
+
+if TYPE_CHECKING:
+    from interlay.chain.call import Call
+
+logger = logging.getLogger("interlay.record")
+
+RING: Final = 1_000
+"""Records kept in memory."""
+_RING_BYTES: Final = 64 * 1024 * 1024
+"""Contents kept in memory: the oldest records go first."""
+
+
+class Appender(Protocol):
+    """What the journal's writer is to the recorder."""
+
+    def append(self, payload: bytes) -> bool: ...
+
+
+class Observer:
+    """Something that looks at calls and cannot change them. Override what you need; none may do I/O inline.
+
+    The three methods are plain functions. Observers given to a chain are run on the runner, from a bounded queue,
+    unless they are wrapped in ``Observe(..., inline=True)``. What one raises is logged once.
+    """
+
+    def on_start(self, call: Call) -> None:
+        """A call enters the chain."""
+
+    def on_attempt(self, call: Call, attempt: Attempt) -> None:
+        """A send is over, its response included."""
+
+    def on_end(self, record: Record) -> None:
+        """A record was sealed."""
+
+
+class Observe(Observer):
+    """A function that gets every record: ``Observe(print)``.
+
+    ``inline=True`` calls it in the caller's thread before the call returns; else it runs on the runner. An
+    observer object may be given instead of a function.
+    """
+
+    def __init__(self, target: Any, *, inline: bool = False) -> None:
+        if not callable(target) and not is_observer(target):
+            raise TypeError(
+                f"Observe(target): expected a function of one record, or an object with on_start, on_attempt or "
+                f"on_end; got {type(target).__name__}"
+            )
+        self.target = target
+        self.inline = inline
+
+
+def is_observer(part: object) -> bool:
+    """Whether an object has one of an observer's three methods."""
+    return any(callable(getattr(part, name, None)) for name in ("on_start", "on_attempt", "on_end"))
+
+
+class Guarded:
+    """One observer, isolated: what it raises is logged once, and it is never in the way."""
+
+    __slots__ = ("_complained", "inline", "on_attempt", "on_end", "on_start")
+
+    def __init__(self, observer: object) -> None:
+        self.inline = False
+        target = observer
+        if isinstance(observer, Observe):
+            self.inline, target = observer.inline, observer.target
+        self._complained = False
+        self.on_start = getattr(target, "on_start", None)
+        self.on_attempt = getattr(target, "on_attempt", None)
+        self.on_end = getattr(target, "on_end", None)
+        if not is_observer(target):
+            self.on_end = target
+
+    def tell(self, method: Any, *arguments: object) -> None:
+        try:
+            method(*arguments)
+        except Exception:
+            if not self._complained:
+                self._complained = True
+                logger.exception("the observer %r failed; it is not reported again", type(method).__name__)
+
+
+class Ring:
+    """The last records, bounded in number, and in bytes where they carry contents."""
+
+    def __init__(self) -> None:
+        self._records: deque[tuple[Record, int]] = deque(maxlen=RING)
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def append(self, record: Record) -> None:
+        if record.contents is None and not self._bytes:
+            self._records.append((record, 0))  # atomic, and nearly always all there is to do
+            return
+        size = 0 if record.contents is None else len(msgspec.json.encode(record.contents))
+        with self._lock:
+            if len(self._records) == RING:
+                self._bytes -= self._records.popleft()[1]
+            self._records.append((record, size))
+            self._bytes += size
+            while self._bytes > _RING_BYTES and len(self._records) > 1:
+                self._bytes -= self._records.popleft()[1]
+
+    def newest(self, limit: int | None = None) -> list[Record]:
+        """Newest first."""
+        records = [record for record, _ in list(self._records)]
+        records.reverse()
+        return records if limit is None else records[:limit]
+
+    def clear(self) -> None:
+        with self._lock:
+            self._records.clear()
+            self._bytes = 0
+
+
+class Recorder:
+    """Takes every sealed record of the chains that share it: one a process, made by ``entry``."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+        self.ring = Ring()
+        self.journal: Appender | None = None
+        self.contents = False
+        """Whether new runs keep messages."""
+        self.dropped = 0
+        """Records the observers' queue had no room for."""
+        self._lock = threading.Lock()
+        self._listeners: tuple[Guarded, ...] = ()
+
+    def listen(self, observer: object) -> None:
+        """Give ``observer`` every record of the process, inline."""
+        with self._lock:
+            self._listeners = (*self._listeners, Guarded(observer))
+
+    def unlisten(self, observer: object) -> None:
+        """Stop doing so."""
+        with self._lock:
+            self._listeners = tuple(g for g in self._listeners if getattr(g.on_end, "__self__", None) is not observer)
+
+    def attempted(self, call: Call, attempt: Attempt) -> None:
+        for observer in (*call.run.observers, *self._listeners):
+            if observer.on_attempt is not None:
+                self._give(observer, observer.on_attempt, call, attempt)
+
+    def started(self, call: Call) -> None:
+        for observer in (*call.run.observers, *self._listeners):
+            if observer.on_start is not None:
+                self._give(observer, observer.on_start, call)
+
+    def seal(self, record: Record, observers: Iterable[Guarded]) -> None:
+        """Keep a record and show it. The journal's append is the only I/O, and it never raises."""
+        self.ring.append(record)
+        if self.journal is not None:
+            self.journal.append(record.to_json())
+        for observer in (*observers, *self._listeners):
+            if observer.on_end is not None:
+                self._give(observer, observer.on_end, record)
+
+    def _give(self, observer: Guarded, method: Any, *arguments: object) -> None:
+        if observer.inline:
+            observer.tell(method, *arguments)
+        elif not self.runner.submit(lambda: observer.tell(method, *arguments)):
+            self.dropped += 1

@@ -1,0 +1,393 @@
+"""One run of a chain, from the first layer to the end of the response, and the record it leaves."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import os
+import re
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from time import perf_counter
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from interlay.chain.recorder import Guarded, Recorder
+from interlay.model.cost import Cost, Estimate, Priced, PriceFn
+from interlay.model.errors import DecodeError, InterlayError, Refused, WireError
+from interlay.model.record import (
+    Answered,
+    Attempt,
+    CacheOutcome,
+    Change,
+    Contents,
+    End,
+    Failure,
+    Link,
+    Record,
+    Trace,
+    Verdict,
+)
+from interlay.model.secrets import redact, redact_json
+from interlay.model.tokens import TOKENIZER, estimate_request
+from interlay.model.usage import Usage
+
+if TYPE_CHECKING:
+    from interlay.chain.call import Call, Response
+    from interlay.chain.monitor import Monitor
+
+logger = logging.getLogger("interlay.record")
+
+ZERO: Final = Cost(amount=Decimal(0), source="computed")
+_WORD: Final = re.compile(r"[A-Za-z0-9_.:/ -]{1,64}\Z")
+_MAX_CONTENTS: Final = 256 * 1024
+
+
+def new_id() -> str:
+    """Twenty hexadecimal digits, random: unique, safe across fork, and short to abbreviate."""
+    return os.urandom(10).hex()
+
+
+class Sending:
+    """An attempt while it is under way."""
+
+    __slots__ = ("attempt", "billable", "error", "headers", "monitor", "sent_at", "started", "status")
+
+    def __init__(self) -> None:
+        self.sent_at = time.time()
+        self.started = perf_counter()
+        self.status: int | None = None
+        self.headers: Callable[[str], str | None] | None = None
+        self.monitor: Monitor | None = None
+        self.error: Failure | None = None
+        self.billable: bool | None = None
+        """Whether the provider may charge for it; None when nobody can know."""
+        self.attempt: Attempt | None = None
+
+
+class Run:
+    """Everything a record will say, while it is not yet known. Sealed once."""
+
+    __slots__ = (
+        "_contents", "_price", "_recorder", "cache", "changes", "entered_seconds", "key", "links",
+        "observers", "record", "sendings", "started", "started_at", "trace", "verdicts",
+    )  # fmt: skip
+
+    def __init__(self, recorder: Recorder, price: PriceFn | None, observers: tuple[Guarded, ...]) -> None:
+        self._recorder = recorder
+        self.observers = observers
+        self._price = price
+        self.started_at = time.time()
+        self.started = perf_counter()
+        self.entered_seconds = 0.0
+        """Time between entering the chain and handing back the response."""
+        self.sendings: list[Sending] = []
+        self.verdicts: list[Verdict] = []
+        self.changes: list[Change] = []
+        self.links: list[Link] = []
+        self.cache: CacheOutcome | None = None
+        self.key: str | None = None
+        self.trace: Trace | None = None
+        self.record: Record | None = None
+        self._contents = recorder.contents
+
+    @property
+    def keeps_contents(self) -> bool:
+        """Whether the user asked for messages to be kept."""
+        return self._contents
+
+    def change(self, by: str, what: str) -> None:
+        """Say in the record what was altered."""
+        self.changes.append(Change(by=by, what=what))
+
+    def began(self, sending: Sending) -> None:
+        """A request is about to leave."""
+        self.sendings.append(sending)
+
+    def failed(self, call: Call, sending: Sending, error: BaseException) -> None:
+        """A send ended without a response."""
+        failure = failure_of(error)
+        # Nothing reached the provider, or nobody can know what it made of what did.
+        unsent = isinstance(error, WireError) and (error.kind == "connect" or not getattr(error, "connected", True))
+        sending.billable = False if unsent else None
+        sending.error = failure
+        self._settle(call, sending)
+
+    def answered(self, call: Call, sending: Sending, response: Response) -> None:
+        """A send got its status and headers; its body ends later."""
+        sending.status = response.status
+        sending.headers = response.header
+        sending.monitor = response.stream.monitor
+
+        def ended(end: End, failure: Failure | None) -> None:
+            if response.status >= 400:
+                failure = self.failure_of(response)
+            sending.error = failure
+            sending.billable = response.status < 400
+            self._settle(call, sending, end)
+
+        response.stream.on_end(ended)
+
+    def failure_of(self, response: Response) -> Failure:
+        """What an error response says, read from as much of its body as is there."""
+        status, dialect, body = response.status, response.call.dialect, response.stream.monitor.body()
+        if dialect is None:
+            return Failure(type=f"http_{status}", status=status)
+        failure = dialect.decode_error(status, response.headers, body)
+        return msgspec.structs.replace(failure, status=status)
+
+    def _settle(self, call: Call, sending: Sending, end: End | None = None) -> None:
+        """An attempt is over: what it used and what it cost."""
+        monitor = sending.monitor
+        tracker = monitor.tracker if monitor is not None else None
+        usage: Usage | None = None
+        cost: Cost | None = None
+        if call.dialect is not None:
+            if sending.billable:
+                usage = tracker.usage if tracker is not None else None
+                cost = self._cost(call, sending, usage, end)
+            elif sending.billable is None:
+                cost = Cost(amount=None, source="unknown", reason="no_response")
+            else:
+                cost = ZERO
+        sending.attempt = Attempt(
+            target=call.route.target,
+            provider=call.route.provider,
+            model=call.outline.model,
+            status=sending.status,
+            started_at=sending.sent_at,
+            seconds=perf_counter() - sending.started,
+            error=self._clean(call, sending.error),
+            billed=bool(sending.billable) and call.dialect is not None,
+            usage=usage,
+            cost=cost,
+        )
+        self._recorder.attempted(call, sending.attempt)
+
+    def _cost(self, call: Call, sending: Sending, usage: Usage | None, end: End | None) -> Cost | None:
+        if self._price is None:
+            return None
+        monitor = sending.monitor
+        assert monitor is not None
+        tracker = monitor.tracker
+        assert tracker is not None
+        counted: Estimate | None = None
+        unread = monitor.opaque and usage is None
+        if not unread and (usage is None or usage.input_tokens is None or usage.output_tokens is None):
+            counted = Estimate(
+                input_tokens=estimate_request(call.request.body) if call.request.body is not None else None,
+                output_tokens=round(tracker.output_tokens_estimate),
+                tokenizer=TOKENIZER,
+            )
+        what = Priced(
+            provider=call.route.provider,
+            api=call.dialect.name if call.dialect is not None else "http",
+            model=tracker.model or call.outline.model,
+            requested_model=call.outline.model,
+            service_tier=tracker.service_tier,
+        )
+        return self._price(usage, what, dt.datetime.fromtimestamp(sending.sent_at, dt.UTC), counted)
+
+    def seal(self, call: Call, end: End, failure: Failure | None, response: Response | None) -> None:
+        """The run is over. Makes the record, once, and gives it to the recorder."""
+        if self.record is not None:
+            return
+        now = perf_counter()
+        last = self.sendings[-1] if self.sendings else None
+        monitor = response.stream.monitor if response is not None else last.monitor if last is not None else None
+        tracker = monitor.tracker if monitor is not None else None
+        if failure is None and end == "error" and last is not None:
+            failure = last.error
+        attempts = tuple([sending.attempt for sending in self.sendings if sending.attempt is not None])
+        outline, route = call.outline, call.route
+        streamed = monitor is not None and monitor.streamed
+        first = monitor.first_at if monitor is not None else None
+        status = response.status if response is not None else None
+        self.record = Record(
+            id=call.id,
+            call_id=call.call_id,
+            parent_id=call.parent_id,
+            operation=call.operation,
+            dialect=call.dialect.name if call.dialect is not None else None,
+            provider=route.provider,
+            model=outline.model,
+            served_model=tracker.model if tracker is not None else None,
+            target=route.target,
+            method=call.request.method,
+            identity=call.identity,
+            streamed=streamed,
+            started_at=self.started_at,
+            first_event_at=self.started_at + (first - self.started) if first is not None else None,
+            ended_at=self.started_at + (now - self.started),
+            duration=now - self.started,
+            time_to_first_event=first - self.started if first is not None and streamed else None,
+            overhead=self._overhead(response, now),
+            end=end,
+            error=self._clean(call, failure),
+            parameters=outline.parameters,
+            response=None
+            if status is None or monitor is None
+            else Answered(
+                id=tracker.id if tracker is not None else None,
+                status=status,
+                request_id=_request_id(last),
+                finish_reasons=tuple(tracker.finish_reasons) if tracker is not None else (),
+                service_tier=tracker.service_tier if tracker is not None else None,
+                bytes=monitor.bytes,
+            ),
+            server=route.server,
+            trace=self.trace,
+            links=tuple(self.links),
+            chunks=monitor.timing() if monitor is not None else None,
+            key=self.key,
+            attempts=attempts,
+            usage=_usage(attempts),
+            cost=_cost(attempts, call),
+            cache=self.cache,
+            verdicts=tuple(self.verdicts),
+            changes=tuple(self.changes),
+            body="opaque" if call.body_kind == "open" and monitor is not None and monitor.opaque else call.body_kind,
+            contents=self._kept(call, monitor) if self._contents else None,
+        )
+        if monitor is not None:
+            monitor.forget()
+        self._recorder.seal(self.record, self.observers)
+
+    def _overhead(self, response: Response | None, now: float) -> float:
+        waited = sum([s.monitor.waited for s in self.sendings if s.monitor is not None])
+        if response is None:
+            return max(0.0, now - self.started - sum(s.attempt.seconds for s in self.sendings if s.attempt))
+        spent = self.entered_seconds + response.stream.seconds(now)
+        return max(0.0, spent - waited)
+
+    def _clean(self, call: Call, failure: Failure | None) -> Failure | None:
+        """A failure without the provider's message, unless contents are kept, and without what it may echo."""
+        if failure is None:
+            return None
+        secrets = call.request.secrets()
+        message = failure.message if self._contents else None
+        return Failure(
+            type=_word(failure.type, secrets) or "other",
+            code=_word(failure.code, secrets),
+            status=failure.status,
+            request_id=_word(failure.request_id, secrets),
+            message=redact(message, secrets)[:2000] if message else None,
+        )
+
+    def _kept(self, call: Call, monitor: Monitor | None) -> Contents | None:
+        """The messages of a call, redacted. What cannot be read is left out."""
+        dialect, body = call.dialect, call.request.body
+        if dialect is None:
+            return None
+        secrets = call.request.secrets()
+        size, truncated = 0, False
+        parts: dict[str, list[dict[str, object]]] = {"input": [], "output": [], "tools": []}
+
+        def add(name: str, nodes: list[object]) -> None:
+            nonlocal size, truncated
+            for node in nodes:
+                plain = redact_json(msgspec.to_builtins(_bare(node)), secrets)
+                size += len(msgspec.json.encode(plain))
+                if size > _MAX_CONTENTS:
+                    truncated = True
+                    return
+                parts[name].append(plain)
+
+        try:
+            if body is not None and call.body_kind != "opaque":
+                chat = dialect.decode_request(body)
+                add("input", list(chat.messages))
+                add("tools", list(chat.tools))
+            if monitor is not None and not monitor.opaque:
+                if monitor.events:
+                    add("output", [choice.message for choice in dialect.assemble(monitor.events).choices])
+                elif not monitor.streamed and (answer := monitor.body()):
+                    add("output", [choice.message for choice in dialect.decode_response(answer).choices])
+        except DecodeError as error:
+            logger.debug("contents of a call could not be read: %s", error)
+        return Contents(input=parts["input"], output=parts["output"], tools=parts["tools"], truncated=truncated)
+
+
+def failure_of(error: BaseException) -> Failure:
+    """A failure for an exception that came out of the wire or a layer: its kind, never its message."""
+    if isinstance(error, WireError):
+        return Failure(type=error.kind)
+    if isinstance(error, Refused):
+        return Failure(type=error.type, code=error.code, status=error.status)
+    if isinstance(error, Exception):
+        return Failure(type="interlay" if isinstance(error, InterlayError) else type(error).__name__)
+    return Failure(type="cancelled")
+
+
+def _bare(node: object) -> object:
+    """A node without the wire's own object, which says the same again."""
+    if isinstance(node, msgspec.Struct):
+        changes = {name: _bare(getattr(node, name)) for name in node.__struct_fields__}
+        for name in ("raw", "origin"):
+            if name in changes and type(node).__name__ != "Opaque":
+                changes[name] = None
+        return msgspec.structs.replace(node, **changes)
+    if isinstance(node, list):
+        return [_bare(item) for item in node]
+    return node
+
+
+def _word(text: str | None, secrets: tuple[str, ...]) -> str | None:
+    """A provider's short word, where it is one: what looks like prose or like a credential is dropped."""
+    if text is None or not _WORD.match(text):
+        return None
+    return text if redact(text, secrets) == text else None
+
+
+def _request_id(sending: Sending | None) -> str | None:
+    if sending is None or sending.headers is None:
+        return None
+    value = sending.headers("x-request-id") or sending.headers("request-id")
+    return value if value is not None and _WORD.match(value) else None
+
+
+def _usage(attempts: tuple[Attempt, ...]) -> Usage | None:
+    """The sum over the attempts; nearly always there is one."""
+    usages = [attempt.usage for attempt in attempts if attempt.usage is not None]
+    if len(usages) <= 1:
+        return usages[0] if usages else None
+    total = usages[-1]
+    for usage in usages[:-1]:
+        total = _add(total, usage)
+    return total
+
+
+def _add(left: Usage, right: Usage) -> Usage:
+    counts: dict[str, object] = {}
+    for name in Usage.__struct_fields__:
+        a, b = getattr(left, name), getattr(right, name)
+        if name == "tools":
+            counts[name] = {unit: a.get(unit, 0) + b.get(unit, 0) for unit in {**a, **b}}
+        elif name == "flags":
+            counts[name] = tuple(dict.fromkeys((*a, *b)))
+        elif isinstance(a, int | Decimal) and isinstance(b, int | Decimal):
+            counts[name] = a + b
+        elif a is None and name not in ("raw", "service_tier"):
+            counts[name] = b
+    return msgspec.structs.replace(left, **counts)
+
+
+def _cost(attempts: tuple[Attempt, ...], call: Call) -> Cost | None:
+    """The sum over the attempts. Unknown with anything is unknown."""
+    costs = [attempt.cost for attempt in attempts if attempt.cost is not None]
+    billed = [cost for cost in costs if cost is not ZERO]
+    if len(billed) <= 1:
+        return billed[0] if billed else costs[0] if costs else None
+    amounts = [cost.amount for cost in billed]
+    if None in amounts:
+        return Cost(amount=None, source="unknown", reason=next(c.reason for c in billed if c.amount is None))
+    sources = {cost.source for cost in billed}
+    return Cost(
+        amount=sum((amount for amount in amounts if amount is not None), Decimal(0)),
+        source=sources.pop() if len(sources) == 1 else "partial" if any(c.estimated for c in billed) else "computed",
+        lines=tuple(line for cost in billed for line in cost.lines),
+        estimated=any(cost.estimated for cost in billed),
+        tokenizer=next((cost.tokenizer for cost in billed if cost.tokenizer), None),
+    )

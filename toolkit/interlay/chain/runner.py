@@ -1,0 +1,108 @@
+"""Background work on one thread, with a bounded queue, safe across fork and at exit."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import queue
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import Final
+
+logger = logging.getLogger("interlay.runner")
+
+QUEUE_ITEMS: Final = 10_000
+_DRAIN_SECONDS: Final = 2.0
+
+Work = Callable[[], None]
+
+
+class Runner:
+    """Runs plain functions one after another on a daemon thread that is started by the first call.
+
+    ``submit`` refuses when the queue is full, and counts it. ``put`` is for finalisers: it takes no lock of ours
+    and never refuses, since what it is given (a stream that was dropped) exists anyway and is bounded by that.
+    """
+
+    def __init__(self, limit: int = QUEUE_ITEMS) -> None:
+        self._limit = limit
+        self.dropped = 0
+        """Work that found the queue full."""
+        self._reset()
+        runner = weakref.ref(self)
+
+        def in_child() -> None:
+            if (self_ := runner()) is not None:
+                self_._reset()
+
+        # A forked child inherits the queue but not the thread: what is queued is the parent's to do.
+        os.register_at_fork(after_in_child=in_child)
+
+    def _reset(self) -> None:
+        # Looked up at use: under gevent's monkey patching these are gevent's own.
+        self._queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def ensure(self) -> None:
+        """Start the thread if it is not there. Not for finalisers: starting a thread takes locks."""
+        if self._thread is None and not self._closed:
+            with self._starting:
+                if self._thread is None:
+                    thread = threading.Thread(target=self._loop, args=(self._queue,), name="interlay", daemon=True)
+                    thread.start()
+                    self._thread = thread
+                    atexit.register(self.close)
+
+    def submit(self, work: Work) -> bool:
+        """Queue ``work``. Returns False, and counts, when the queue is full."""
+        if self._queue.qsize() >= self._limit:
+            self.dropped += 1
+            return False
+        self.ensure()
+        self._queue.put(work)
+        return True
+
+    def put(self, work: Work) -> None:
+        """Queue ``work`` from a finaliser. ``SimpleQueue.put`` is reentrant; nothing else happens here."""
+        self._queue.put(work)
+
+    def pending(self) -> int:
+        """Work that is queued and not yet begun."""
+        return self._queue.qsize()
+
+    def drain(self, timeout: float = _DRAIN_SECONDS) -> bool:
+        """Wait until what is queued now is done; at most ``timeout`` seconds. Returns whether it is."""
+        if self._thread is None or self._thread is threading.current_thread():
+            return self._queue.empty()
+        done = threading.Event()
+        self._queue.put(done.set)
+        return done.wait(timeout)
+
+    def close(self) -> None:
+        """Drain, then end the thread. Later work is not run."""
+        atexit.unregister(self.close)
+        thread, self._closed = self._thread, True
+        if thread is None:
+            return
+        self.drain()
+        self._queue.put(None)
+        thread.join(_DRAIN_SECONDS)
+        self._thread = None
+
+    @staticmethod
+    def _loop(work_queue: queue.SimpleQueue[Work | None]) -> None:
+        reported = 0.0
+        while (work := work_queue.get()) is not None:
+            try:
+                work()
+            except Exception:
+                # One line a minute: a broken observer would otherwise write one for each call.
+                if time.monotonic() - reported > 60:
+                    reported = time.monotonic()
+                    logger.exception("background work failed")
+            del work

@@ -1,0 +1,327 @@
+"""Responses on their way to the reader: one source, some stages, exactly one end."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+from typing import Final, Protocol
+
+from interlay.chain.io import IO
+from interlay.chain.monitor import Monitor
+from interlay.model.errors import WireError
+from interlay.model.protocols import WireEvent
+from interlay.model.record import End, Failure
+
+logger = logging.getLogger("interlay.stream")
+
+CUT: Final = Failure(type="cut")
+"""Bytes ended before the dialect's terminal event."""
+
+
+class Source(Protocol):
+    """Where a response's bytes come from, in the caller's colour."""
+
+    async def read(self) -> bytes:
+        """The next network chunk; empty at the end. Raises ``WireError`` and what custom transports raise."""
+        ...
+
+    async def close(self) -> None:
+        """Release the connection. Called exactly once, also after a natural end."""
+        ...
+
+    def abandon(self) -> None:
+        """Release from the runner's thread, when the reader dropped the response."""
+        ...
+
+
+class Stage(Protocol):
+    """Something that may hold, change, add or drop events. Awaits only ``call.io``."""
+
+    holds: int
+    """The most bytes this stage keeps back."""
+
+    async def feed(self, event: WireEvent) -> list[WireEvent]: ...
+
+    async def finish(self, end: End) -> list[WireEvent]:
+        """What was held. Runs before the next stage sees the terminal event."""
+        ...
+
+
+Hook = Callable[[End, Failure | None], None]
+Recover = Callable[[WireError], Awaitable["Stream | None"]]
+
+
+class Stream:
+    """A response's body, pulled by its reader, that ends exactly once.
+
+    Three facts are kept apart. *Told*: the end was reported to the hooks. *Released*: the connection was given
+    back. *Finished*: the dialect's terminal event was seen, which alone makes an end ``complete``.
+    """
+
+    __slots__ = (
+        "_delivered", "_drained", "_flushed", "_held", "_hooks", "_io", "_recover", "_released", "_source", "_since", "_stages", "_status", "_told",
+        "deadline", "end", "failure", "monitor", "read_seconds",
+    )  # fmt: skip
+
+    def __init__(self, source: Source, monitor: Monitor, io: IO, *, status: int = 200) -> None:
+        self._source = source
+        self._io = io
+        self._status = status
+        self._hooks: list[Hook] = []
+        self._stages: list[Stage] = []
+        self._recover: Recover | None = None
+        self._told = self._released = self._delivered = self._flushed = self._drained = False
+        self.monitor = monitor
+        self.deadline: float | None = None
+        """A pull that is not done by this point of ``io.monotonic()`` ends the stream in a time-out."""
+        self.end: End | None = None
+        self.failure: Failure | None = None
+        self._held: list[bytes] = []
+        self.read_seconds = 0.0
+        self._since: float | None = None
+
+    @property
+    def staged(self) -> bool:
+        """Whether some stage may change what is forwarded."""
+        return bool(self._stages)
+
+    def seconds(self, now: float) -> float:
+        """Time spent inside ``read`` until ``now`` (on ``perf_counter()``), waiting for the wire included."""
+        return self.read_seconds + (now - self._since if self._since is not None else 0.0)
+
+    def on_end(self, hook: Hook) -> None:
+        """Call ``hook(end, failure)`` at the one end, innermost layer first. A plain function without I/O; what
+        it raises is logged. Called at once when the stream has ended already."""
+        if self._told:
+            _call(hook, self.end or "complete", self.failure)
+        else:
+            self._hooks.append(hook)
+
+    def add(self, stage: Stage) -> None:
+        """Put a stage outside those that are there."""
+        if not self._stages:
+            self.monitor.spill()
+        self._stages.append(stage)
+
+    def expire(self, deadline: float | None) -> None:
+        """Let no pull go past ``deadline``; an earlier one stays."""
+        if deadline is not None and (self.deadline is None or deadline < self.deadline):
+            self.deadline = deadline
+
+    def recover_with(self, recover: Recover) -> None:
+        """Ask ``recover`` for another stream when the wire breaks before anything was delivered."""
+        self._recover = recover
+
+    async def read(self) -> bytes:
+        """The next bytes for the reader; empty at the end, and ever after. Raises what the source raises."""
+        if self._held:
+            self._delivered = True
+            return self._held.pop(0)
+        if self._told:
+            return b""
+        entered = self._since = perf_counter()
+        try:
+            return await self._read()
+        except BaseException as error:
+            await self._break(error)
+            raise
+        finally:
+            self.read_seconds += perf_counter() - entered
+            self._since = None
+
+    async def _read(self) -> bytes:
+        while True:
+            monitor = self.monitor
+            if self._drained:
+                return await self._finish(perf_counter())
+            before = perf_counter()
+            try:
+                if self.deadline is None:
+                    chunk = await self._source.read()
+                else:
+                    chunk = await self._io.until(self.deadline, self._source.read)
+            except BaseException as error:
+                monitor.waited += perf_counter() - before
+                if isinstance(error, WireError) and await self._recovered(error):
+                    continue
+                raise
+            now = perf_counter()
+            monitor.waited += now - before
+            if not chunk:
+                return await self._finish(now)
+            events = monitor.feed(chunk, now)
+            if not self._stages:
+                self._delivered = True
+                return chunk
+            out = await self._through(events) if events else b""
+            if monitor.opaque:
+                out += await self._unread()
+            if out:
+                self._delivered = True
+                return out
+
+    async def prefetch(self, limit: int) -> bytes | None:
+        """Read up to ``limit`` bytes as they came and hold them for the reader. The whole plain body, or None when
+        it is longer. Raises what the source raises."""
+        while not self._told and self.monitor.bytes <= limit:
+            delivered, held = self._delivered, self._held
+            self._held = []
+            chunk = await self.read()
+            self._held, self._delivered = [*held, chunk] if chunk else held, delivered
+        return self.monitor.body() if self._told else None
+
+    async def close(self) -> None:
+        """The reader is done. Idempotent."""
+        self._held.clear()
+        if not self._told:
+            error = sys.exc_info()[1]
+            if isinstance(error, BaseException) and not isinstance(error, Exception | GeneratorExit):
+                # The reader closes because its task is being cancelled, or for Ctrl-C.
+                self._tell("cancelled", Failure(type="cancelled"))
+            else:
+                self._tell("closed")
+        await self._release()
+
+    def __del__(self) -> None:
+        # A finaliser can run inside any other code, so it may take no lock: the runner does the rest.
+        if not self._released:
+            self._io.runner.put(self._lose)
+
+    def _lose(self) -> None:
+        self._tell("lost")
+        if not self._released:
+            self._released = True
+            self._source.abandon()
+
+    async def _through(self, events: list[WireEvent], end: End | None = None) -> bytes:
+        """Send events through the stages, innermost first."""
+        terminal = self.monitor.terminal
+        last = end is not None and not self._flushed
+        for stage in self._stages:
+            out: list[WireEvent] = []
+            for event in events:
+                if event is terminal and not self._flushed:
+                    out += await stage.finish("complete")
+                out += await stage.feed(event)
+            if last and end is not None:
+                out += await stage.finish(end)
+            events = out
+        if terminal is not None or last:
+            self._flushed = True
+        return b"".join([event.raw for event in events])
+
+    async def _unread(self) -> bytes:
+        """Events cannot be cut any more: what stages hold leaves, and the rest is forwarded as it comes."""
+        held = b"" if self._flushed else await self._through([], "error")
+        out = held + self.monitor.spilled()
+        if not out and self.monitor.damaged is not None:
+            raise self.monitor.damaged
+        return out
+
+    async def _finish(self, now: float) -> bytes:
+        """The end of bytes. What stages held leaves first; the pull after that tells the end."""
+        if not self._drained:
+            self._drained = True
+            rest = self.monitor.finish(now)
+            if self._stages and (out := await self._through(rest, "complete" if self._whole() else "error")):
+                self._delivered = True
+                return out
+        self._end_of_bytes()
+        await self._release()
+        return b""
+
+    def _whole(self) -> bool:
+        """Whether an end of bytes here is no cut."""
+        tracker = self.monitor.tracker
+        return tracker is None or self.monitor.opaque or tracker.finished or tracker.ended_well
+
+    def _end_of_bytes(self) -> None:
+        tracker = self.monitor.tracker
+        if tracker is not None and tracker.failure is not None:
+            self._tell("error", tracker.failure)
+        elif self._status >= 400 or self._whole():
+            self._tell("complete")
+        else:
+            self._tell("error", CUT)
+
+    async def _recovered(self, error: WireError) -> bool:
+        recover, self._recover = self._recover, None
+        if recover is None or self._delivered:
+            return False
+        await self._release()
+        fresh = await recover(error)
+        if fresh is None:
+            self._released = True
+            return False
+        self._take(fresh)
+        return True
+
+    def _take(self, fresh: Stream) -> None:
+        """Go on with another stream's source, as if it had been ours."""
+        for hook in self._hooks:
+            fresh.on_end(hook)
+        self._source, self.monitor, self._status = fresh._source, fresh.monitor, fresh._status
+        self._hooks, self._recover = fresh._hooks, fresh._recover
+        self._stages = [*fresh._stages, *(stage for stage in self._stages if stage not in fresh._stages)]
+        self.expire(fresh.deadline)
+        self._released = False
+        fresh._told = fresh._released = True
+
+    async def _break(self, error: BaseException) -> None:
+        if isinstance(error, WireError):
+            self._tell("error", Failure(type=error.kind))
+        elif isinstance(error, Exception):
+            self._tell("error", Failure(type=type(error).__name__))
+        else:
+            self._tell("cancelled", Failure(type="cancelled"))
+        await self._release()
+
+    def _tell(self, end: End, failure: Failure | None = None) -> None:
+        if self._told:
+            return
+        self._told = True
+        tracker = self.monitor.tracker
+        if tracker is not None and end in ("closed", "lost"):
+            if tracker.failure is not None:
+                end, failure = "error", tracker.failure
+            elif tracker.finished:
+                end = "complete"
+        if self._status >= 400 and end in ("closed", "lost", "complete"):
+            end = "error"
+        self.end, self.failure = end, failure
+        hooks, self._hooks = self._hooks, []
+        for hook in hooks:
+            _call(hook, end, failure)
+
+    async def _release(self) -> None:
+        if not self._released:
+            self._released = True
+            await self._io.shield(self._source.close)
+
+
+def _call(hook: Hook, end: End, failure: Failure | None) -> None:
+    try:
+        hook(end, failure)
+    except Exception:
+        logger.exception("an end hook failed")
+
+
+class Bytes:
+    """A body from memory, as a source."""
+
+    __slots__ = ("_body",)
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def read(self) -> bytes:
+        body, self._body = self._body, b""
+        return body
+
+    async def close(self) -> None:
+        self._body = b""
+
+    def abandon(self) -> None:
+        self._body = b""

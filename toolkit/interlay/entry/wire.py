@@ -1,0 +1,466 @@
+"""The seam: a transport under an SDK's HTTP client, for httpx and for httpx2, in both colours.
+
+Both libraries have the same shape and cannot take each other's objects, so the classes are made by one factory
+that is given the module. Neither is imported here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from functools import lru_cache
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from interlay.chain.aio import AsyncIO
+from interlay.chain.call import Call, Response
+from interlay.chain.codings import inflate, narrowed
+from interlay.chain.io import IO, SyncIO, drive
+from interlay.chain.monitor import Monitor
+from interlay.chain.run import Sending
+from interlay.chain.stream import Source, Stream
+from interlay.entry.request import HTTPRequest
+from interlay.entry.seat import Seat
+from interlay.model.errors import ConnectError, DecodeError, ReadError, WireError, WireTimeout, WriteError
+from interlay.model.protocols import Dialect, WireEvent
+from interlay.model.record import End
+
+
+class Transports(NamedTuple):
+    """Our transport classes for one HTTP library."""
+
+    sync: type[Any]
+    asynchronous: type[Any]
+
+
+class HideUsage:
+    """Takes out of a stream what it says about usage only because we asked."""
+
+    holds = 0
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._hide = dialect.hide_usage
+
+    async def feed(self, event: WireEvent) -> list[WireEvent]:
+        raw = self._hide(event)
+        if raw is event.raw:
+            return [event]
+        return [WireEvent(raw, event.name, None)] if raw else []
+
+    async def finish(self, end: End) -> list[WireEvent]:
+        return []
+
+
+def libraries() -> list[ModuleType]:
+    """The HTTP libraries of this shape that the program has imported. One may pose under the other's name."""
+    found: dict[int, ModuleType] = {}
+    for name in ("httpx", "httpx2"):
+        module = sys.modules.get(name)
+        if module is not None and hasattr(module, "BaseTransport"):
+            found.setdefault(id(module.BaseTransport), module)
+    return list(found.values())
+
+
+def library_of(client: object) -> ModuleType | None:
+    """The library whose client this is, by class."""
+    for module in libraries():
+        if isinstance(client, module.Client | module.AsyncClient):
+            return module
+    return None
+
+
+@lru_cache(maxsize=8)
+def transports(module: ModuleType) -> Transports:
+    """Our transport classes for ``module``, made once."""
+    errors = _Errors(module)
+
+    class SyncBody(module.SyncByteStream):  # type: ignore[misc,name-defined]
+        """The body the SDK reads: every pull steps the stream's coroutine."""
+
+        def __init__(self, stream: Stream) -> None:
+            self._stream = stream
+
+        def __iter__(self) -> Iterator[bytes]:
+            read = self._stream.read
+            while chunk := errors.drive(read()):
+                yield chunk
+
+        def close(self) -> None:
+            drive(self._stream.close())
+
+    class AsyncBody(module.AsyncByteStream):  # type: ignore[misc,name-defined]
+        def __init__(self, stream: Stream) -> None:
+            self._stream = stream
+
+        def __aiter__(self) -> AsyncIterator[bytes]:
+            return self
+
+        async def __anext__(self) -> bytes:
+            try:
+                chunk = await self._stream.read()
+            except (WireError, DecodeError) as error:
+                original = errors.original(error)
+            else:
+                if chunk:
+                    return chunk
+                raise StopAsyncIteration
+            try:
+                raise original
+            finally:
+                del original
+
+        async def aclose(self) -> None:
+            await self._stream.close()
+
+    class SyncTransport(module.BaseTransport):  # type: ignore[misc,name-defined]
+        """Runs every request through the seat's chain, then through the transport that was there."""
+
+        def __init__(self, inner: Any, seat: Seat) -> None:
+            self.inner = inner
+            self.seat = seat
+
+        def handle_request(self, request: Any) -> Any:
+            io = SyncIO(self.seat.recorder.runner)
+            call = self.seat.call(HTTPRequest(request, module), io)
+            response = errors.drive(self.seat.run(call, self._send))
+            return _answer(module, response, request, SyncBody)
+
+        async def _send(self, call: Call) -> Response:
+            request = call.request
+            assert isinstance(request, HTTPRequest)
+            native = _outgoing(call)
+            assert isinstance(call.io, SyncIO)
+            sending = Sending()
+            call.run.began(sending)
+            with _narrowed_timeouts(native, call.io.deadline):
+                try:
+                    answer = self.inner.handle_request(native)
+                except Exception as error:
+                    raise errors.model(error, call, sending) from error
+                except BaseException as error:
+                    call.run.failed(call, sending, error)
+                    raise
+            return _received(call, sending, answer, _SyncSource(answer.stream, errors))
+
+        def __enter__(self) -> Any:
+            self.inner.__enter__()
+            return self
+
+        def __exit__(self, *exc_info: Any) -> None:
+            self.inner.__exit__(*exc_info)
+
+        def close(self) -> None:
+            self.inner.close()
+
+        def __getattr__(self, name: str) -> Any:
+            return _passed_on(self, name)
+
+    class AsyncTransport(module.AsyncBaseTransport):  # type: ignore[misc,name-defined]
+        def __init__(self, inner: Any, seat: Seat) -> None:
+            self.inner = inner
+            self.seat = seat
+
+        async def handle_async_request(self, request: Any) -> Any:
+            io = AsyncIO(self.seat.recorder.runner)
+            call = self.seat.call(HTTPRequest(request, module), io)
+            try:
+                response = await self.seat.run(call, self._send)
+            except (WireError, DecodeError) as error:
+                original = errors.original(error)
+            else:
+                return _answer(module, response, request, AsyncBody)
+            try:
+                raise original
+            finally:
+                del original
+
+        async def _send(self, call: Call) -> Response:
+            native = _outgoing(call)
+            sending = Sending()
+            call.run.began(sending)
+            try:
+                answer = await self.inner.handle_async_request(native)
+            except Exception as error:
+                raise errors.model(error, call, sending) from error
+            except BaseException as error:
+                call.run.failed(call, sending, error)
+                raise
+            return _received(call, sending, answer, _AsyncSource(answer.stream, errors))
+
+        async def __aenter__(self) -> Any:
+            await self.inner.__aenter__()
+            return self
+
+        async def __aexit__(self, *exc_info: Any) -> None:
+            await self.inner.__aexit__(*exc_info)
+
+        async def aclose(self) -> None:
+            await self.inner.aclose()
+
+        def __getattr__(self, name: str) -> Any:
+            return _passed_on(self, name)
+
+    return Transports(SyncTransport, AsyncTransport)
+
+
+def _passed_on(transport: Any, name: str) -> Any:
+    """What a custom transport has beyond the protocol stays reachable."""
+    if name in ("inner", "seat"):
+        raise AttributeError(name)
+    return getattr(transport.inner, name)
+
+
+class _Errors:
+    """One library's exceptions, there and back."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self._module = module
+        # The first class that fits decides.
+        self._kinds: tuple[tuple[Any, Any], ...] = (
+            (module.ConnectTimeout, lambda: WireTimeout("no connection in time", phase="connect", connected=False)),
+            (module.PoolTimeout, lambda: WireTimeout("no free connection in time", phase="pool", connected=False)),
+            (module.WriteTimeout, lambda: WireTimeout("not sent in time", phase="write")),
+            (module.TimeoutException, lambda: WireTimeout("no answer in time", phase="read")),
+            (module.ConnectError, lambda: ConnectError("no connection")),
+            (module.ProxyError, lambda: ConnectError("no connection through the proxy")),
+            (module.UnsupportedProtocol, lambda: ConnectError("unsupported protocol")),
+            (module.WriteError, lambda: WriteError("the request was not sent")),
+            (module.TransportError, lambda: ReadError("the connection broke")),
+        )
+
+    def model(self, error: Exception, call: Call | None = None, sending: Sending | None = None) -> Exception:
+        """The model's error for one of the library's; others are given back as they are."""
+        made: Exception = error
+        for kind, make in self._kinds:
+            if isinstance(error, kind):
+                made = make()
+                break
+        if call is not None and sending is not None:
+            call.run.failed(call, sending, made)
+        if made is error:
+            raise error
+        return made
+
+    def original(self, error: Exception) -> Exception:
+        """What the SDK is to see: the library's own exception; for a time-out of ours, its ``ReadTimeout``."""
+        if isinstance(error, DecodeError):
+            return self._module.DecodingError(str(error))  # type: ignore[no-any-return]
+        cause = error.__cause__
+        if isinstance(cause, Exception):
+            return cause
+        if isinstance(error, WireTimeout):
+            return self._module.ReadTimeout(str(error))  # type: ignore[no-any-return]
+        return self._module.ReadError(str(error))  # type: ignore[no-any-return]
+
+    def drive(self, coroutine: Any) -> Any:
+        """Step a coroutine; what the wire raised comes out as it was."""
+        try:
+            return drive(coroutine)
+        except (WireError, DecodeError) as error:
+            original = self.original(error)
+        try:
+            raise original
+        finally:
+            del original
+
+
+class _SyncSource:
+    """A response's byte stream, pulled by blocking."""
+
+    __slots__ = ("_errors", "_iterator", "_stream")
+
+    def __init__(self, stream: Any, errors: _Errors) -> None:
+        self._stream = stream
+        self._errors = errors
+        self._iterator: Iterator[bytes] | None = None
+
+    async def read(self) -> bytes:
+        iterator = self._iterator
+        if iterator is None:
+            iterator = self._iterator = iter(self._stream)
+        try:
+            for chunk in iterator:
+                if chunk:
+                    return chunk
+        except Exception as error:
+            raise self._errors.model(error) from error
+        return b""
+
+    async def close(self) -> None:
+        self._stream.close()
+
+    def abandon(self) -> None:
+        self._stream.close()
+
+
+class _AsyncSource:
+    """A response's byte stream, awaited. Belongs to the event loop it was made in."""
+
+    __slots__ = ("_errors", "_iterator", "_loop", "_stream")
+
+    def __init__(self, stream: Any, errors: _Errors) -> None:
+        self._stream = stream
+        self._errors = errors
+        self._iterator: AsyncIterator[bytes] | None = None
+        self._loop = _Loop()
+
+    async def read(self) -> bytes:
+        iterator = self._iterator
+        if iterator is None:
+            iterator = self._iterator = aiter(self._stream)
+        try:
+            async for chunk in iterator:
+                if chunk:
+                    return chunk
+        except Exception as error:
+            raise self._errors.model(error) from error
+        return b""
+
+    async def close(self) -> None:
+        await self._stream.aclose()
+
+    def abandon(self) -> None:
+        self._loop.spawn(self._stream.aclose)
+
+
+class _Loop:
+    """The running event loop, so that another thread can hand it a release. Loops that are gone have released
+    everything already."""
+
+    __slots__ = ("_asyncio", "_trio")
+
+    def __init__(self) -> None:
+        self._asyncio: asyncio.AbstractEventLoop | None = None
+        self._trio: Any = None
+        try:
+            self._asyncio = asyncio.get_running_loop()
+        except RuntimeError:
+            trio = sys.modules.get("trio")
+            if trio is not None:
+                self._trio = trio.lowlevel.current_trio_token()
+
+    def spawn(self, work: Any) -> None:
+        if self._asyncio is not None:
+            loop = self._asyncio
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(lambda: _keep(loop.create_task(work())))
+        elif self._trio is not None:
+            trio = sys.modules["trio"]
+            try:
+                self._trio.run_sync_soon(lambda: trio.lowlevel.spawn_system_task(work))
+            except trio.RunFinishedError:
+                return
+
+
+_releases: set[asyncio.Task[None]] = set()
+
+
+def _keep(task: asyncio.Task[None]) -> None:
+    # The loop holds tasks weakly.
+    _releases.add(task)
+    task.add_done_callback(_releases.discard)
+
+
+class _narrowed_timeouts:  # noqa: N801 - reads as a statement
+    """For the time of one send, no time-out of the request is longer than what is left."""
+
+    __slots__ = ("_before", "_left", "_request")
+
+    def __init__(self, request: Any, deadline: float | None) -> None:
+        self._request = request
+        self._left = None if deadline is None else max(deadline - time.monotonic(), 0.001)
+
+    def __enter__(self) -> None:
+        if self._left is None:
+            return
+        left = self._left
+        self._before = self._request.extensions
+        given = self._before.get("timeout") or {}
+        timeouts = {
+            phase: left if given.get(phase) is None else min(given[phase], left)
+            for phase in ("connect", "read", "write", "pool")
+        }
+        self._request.extensions = {**self._before, "timeout": timeouts}
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._left is not None:
+            self._request.extensions = self._before
+
+
+def _outgoing(call: Call) -> Any:
+    """The library's request to send: the SDK's own object where nothing has to change."""
+    request = call.request
+    assert isinstance(request, HTTPRequest)
+    body = call.outgoing()
+    asked = None
+    if call.route.asks_usage and body is not None and call.body_kind == "open" and call.streamed:
+        if not call.outline.wants_usage:
+            assert call.dialect is not None
+            asked = call.dialect.ask_usage(body)
+    accepted = request.header("accept-encoding")
+    encodings = narrowed(accepted) if accepted else None
+    call.run.asked_usage = asked is not None
+    if asked is None and encodings is None and not call.changed:
+        return request.native
+    return request.rebuilt(asked if asked is not None else body, encodings)
+
+
+def _received(call: Call, sending: Sending, answer: Any, source: Source) -> Response:
+    """A response with its monitor, as the chain knows it."""
+    headers, status, dialect = answer.headers, answer.status_code, call.dialect
+    kind = headers.get("content-type") or ""
+    events = status < 400 and (
+        kind.startswith("text/event-stream") or (call.streamed and not kind.startswith("application/json"))
+    )
+    coding = headers.get("content-encoding")
+    undo = inflate(coding) if coding else None
+    known = dialect is not None and (status >= 400 or status < 300)
+    monitor = Monitor(
+        dialect.tracker() if dialect is not None and status < 400 else None,
+        dialect.framer() if dialect is not None and events else None,
+        undo,
+        readable=known and not (coding and undo is None),
+        keep_events=call.run.keeps_contents,
+    )
+    stream = Stream(source, monitor, call.io, status=status)
+    response = Response(call=call, status=status, headers=headers, stream=stream, native=answer)
+    call.run.answered(call, sending, response)
+    if call.run.asked_usage and events and dialect is not None:
+        stream.add(HideUsage(dialect))
+    return response
+
+
+def _answer(module: ModuleType, response: Response, request: Any, body: type[Any]) -> Any:
+    """The library's response for the SDK: the one that came, with our body in it."""
+    stream, native = response.stream, response.native
+    if native is None:
+        return module.Response(response.status, headers=_own_headers(response), stream=body(stream), request=request)
+    if stream.staged:
+        # Changed bodies leave without a coding, and longer or shorter than announced.
+        if stream.monitor.coded:
+            response.set_header("content-encoding", None)
+        response.set_header("content-length", None)
+    headers: Any = native.headers  # type: ignore[attr-defined]
+    for name, value in response.header_changes.items():
+        if value is not None:
+            headers[name] = value
+        elif name in headers:
+            del headers[name]
+    if not native.is_stream_consumed:  # type: ignore[attr-defined]
+        native.stream = body(stream)  # type: ignore[attr-defined]
+        return native
+    # A transport that answers from memory made its response with the body read already.
+    return module.Response(
+        response.status,
+        headers=headers,
+        stream=body(stream),
+        extensions=native.extensions,  # type: ignore[attr-defined]
+        request=request,
+    )
+
+
+def _own_headers(response: Response) -> dict[str, str]:
+    headers = {**response.headers, **{k: v for k, v in response.header_changes.items() if v is not None}}
+    return {name: value for name, value in headers.items() if response.header(name) is not None}
