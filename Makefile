@@ -39,7 +39,7 @@ test: debian-packages ## Run all tests but the long ones
 	@$(MAKE) --no-print-directory test-unit test-integration test-interop
 
 test-unit: $(VENV)/.dev ## Run the quick tests on four workers
-	$(PYTEST) -n $(WORKERS) tests/unit tests/recorded tests/properties
+	$(PYTEST) -n $(WORKERS) $(wildcard tests/unit tests/recorded tests/properties)
 
 test-integration: $(VENV)/.dev ## Run the tests against real servers
 	@scripts/pytest-some $(PYTEST) tests/services
