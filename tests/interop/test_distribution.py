@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+BIN = Path(sys.executable).parent
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("toolkit/interlay", "integrations/interlay_integrations")
 
@@ -49,15 +50,13 @@ def test_the_wheel_holds_exactly_the_two_packages(clone: Path, wheel: Path) -> N
 
 @pytest.mark.parametrize("installer", ["pip", "uv"])
 def test_a_bare_install_is_small_and_imports(installer: str, wheel: Path, tmp_path: Path) -> None:
-    if shutil.which(installer) is None:
-        pytest.skip(f"{installer} is not here")
     venv = tmp_path / "venv"
     python = venv / "bin" / "python"
     run(sys.executable, "-m", "venv", *(["--without-pip"] if installer == "uv" else []), venv, cwd=tmp_path)
     if installer == "pip":
         run(python, "-m", "pip", "install", "--quiet", wheel, cwd=tmp_path)
     else:
-        run("uv", "pip", "install", "--quiet", "--python", python, wheel, cwd=tmp_path)
+        run(BIN / "uv", "pip", "install", "--quiet", "--python", python, wheel, cwd=tmp_path)
     run(python, "-X", "dev", "-W", "error", "-c", "import interlay", cwd=tmp_path)
     names = "import importlib.metadata as m; print(*sorted(d.name for d in m.distributions()))"
     came = set(run(python, "-c", names, cwd=tmp_path).split()) - {"pip", "setuptools", "wheel"}
