@@ -1,3 +1,70 @@
-"""One line round the LLM client you already have."""
+"""One line round the LLM client you already have: every call recorded, priced, and under your rules.
+
+    import interlay
+    from openai import OpenAI
+
+    client = interlay.wrap(OpenAI())
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from interlay import cost as cost
+    from interlay.chain.chain import Chain as Chain
+    from interlay.chain.layer import Layer as Layer
+    from interlay.chain.layer import Role as Role
+    from interlay.chain.recorder import Observe as Observe
+    from interlay.chain.recorder import Observer as Observer
+    from interlay.entry.clients import unwrap as unwrap
+    from interlay.entry.clients import wrap as wrap
+    from interlay.entry.process import flush as flush
+    from interlay.entry.process import last as last
+    from interlay.entry.process import setup as setup
+    from interlay.entry.scope import carry as carry
+    from interlay.entry.scope import using as using
+    from interlay.layers.retry import Retry as Retry
+    from interlay.layers.timeout import Timeout as Timeout
+    from interlay.model.record import Record as Record
+    from interlay.model.secrets import Secret as Secret
 
 __version__ = "0.1.0"
+
+# Where each public name lives. Importing interlay loads none of it.
+_HOMES = {
+    "Chain": "interlay.chain.chain",
+    "Layer": "interlay.chain.layer",
+    "Observe": "interlay.chain.recorder",
+    "Observer": "interlay.chain.recorder",
+    "Record": "interlay.model.record",
+    "Retry": "interlay.layers.retry",
+    "Role": "interlay.chain.layer",
+    "Secret": "interlay.model.secrets",
+    "Timeout": "interlay.layers.timeout",
+    "carry": "interlay.entry.scope",
+    "flush": "interlay.entry.process",
+    "last": "interlay.entry.process",
+    "setup": "interlay.entry.process",
+    "unwrap": "interlay.entry.clients",
+    "using": "interlay.entry.scope",
+    "wrap": "interlay.entry.clients",
+}
+
+__all__ = [*_HOMES, "__version__", "cost"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    elif name in ("cost", "testing"):
+        value = importlib.import_module(f"interlay.{name}")
+    else:
+        raise AttributeError(f"module 'interlay' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

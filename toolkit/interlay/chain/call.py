@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 from interlay.chain.stream import Stream
 from interlay.model import json
 from interlay.model.errors import ConfigError, DecodeError
-from interlay.model.messages import ChatRequest, ChatResponse
 from interlay.model.protocols import Dialect, Outline
 from interlay.model.record import Failure, Identity, Server, Verdict
 
@@ -64,12 +63,12 @@ class Route:
 class Call:
     """One request to a model on its way in.
 
-    Layers read it, and may change its body (``replace_body``, ``replace_chat``), its ``deadline`` and its
+    Layers read it, and may change its body (``replace_body``), its ``deadline`` and its
     ``notes``. What it carries is never shown to observers beyond this object, and never to exporters.
     """
 
     __slots__ = (
-        "_chat", "_outline", "body_kind", "call_id", "changed", "deadline", "id", "identity", "io", "judged", "notes",
+        "_outline", "body_kind", "call_id", "changed", "deadline", "id", "identity", "io", "judged", "notes",
         "parent_id", "request", "resumed", "route", "run", "spent",
     )  # fmt: skip
 
@@ -109,7 +108,6 @@ class Call:
         """True once a layer has read the body's content: then two readings of it must not be possible."""
         self.notes: dict[type[Any], Any] = {}
         """Facts that layers leave for each other, by their type."""
-        self._chat: ChatRequest | None = None
         self._outline: Outline | None = None
 
     @property
@@ -145,22 +143,10 @@ class Call:
         """Whether an event stream was asked for."""
         return self.outline.streamed
 
-    @property
-    def chat(self) -> ChatRequest:
-        """The canonical request, decoded when first asked for. Raises ``DecodeError`` when it cannot be read."""
-        if self._chat is None:
-            if self.dialect is None or self.request.body is None:
-                raise DecodeError("this request is in no dialect that can be read")
-            self.judged = True
-            self._chat = self.dialect.decode_request(self.request.body)
-        return self._chat
-
-    def replace_chat(self, chat: ChatRequest) -> None:
-        """Send ``chat`` instead. Raises ``ConfigError`` when the body may not be changed."""
-        if self.dialect is None:
-            raise ConfigError("the request is in no dialect that can be written")
-        self.replace_body(self.dialect.encode_request(chat))
-        self._chat = chat
+    def read(self) -> bytes | None:
+        """The body, for a layer that decides by it; None when it is opaque. What was judged is what is sent."""
+        self.judged = True
+        return self.request.body
 
     def replace_body(self, body: bytes) -> None:
         """Send ``body`` instead. Raises ``ConfigError`` unless the call's body is open."""
@@ -168,18 +154,20 @@ class Call:
             raise ConfigError(f"the body is {self.body_kind}, so it cannot be changed")
         self.request.body = body
         self.changed = True
-        self._chat = self._outline = None
+        self._outline = None
 
     def outgoing(self) -> bytes | None:
         """The body to send. What was judged is what is sent: a body with two equal keys, of which every reader
         sees the last and the wire carries both, leaves with the one that was read."""
         body = self.request.body
-        if self.judged and body is not None and self.body_kind == "open" and not json.same_json(body):
-            if json.has_duplicate_keys(body):
-                self.replace_body(json.encode(json.decode(body)))
-                self.run.change("chain", "duplicate keys dropped")
-                body = self.request.body
-        return body
+        if self.judged and body and self.body_kind == "open":
+            try:
+                if not json.same_json(body) and json.has_duplicate_keys(body):
+                    self.replace_body(json.encode(json.decode(body)))
+                    self.run.change("chain", "duplicate keys dropped")
+            except DecodeError:
+                return body  # no reader finds anything in it, so none was misled
+        return self.request.body
 
     def expire(self, deadline: float | None) -> None:
         """Let the call not go on past ``deadline``; an earlier one stays."""
@@ -245,9 +233,3 @@ class Response:
     async def discard(self) -> None:
         """Nobody will read this response."""
         await self.stream.close()
-
-    async def chat(self) -> ChatResponse:
-        """The canonical response of an answer that is no stream. Raises ``DecodeError``."""
-        if self.call.dialect is None or await self.buffer(4 * 1024 * 1024) is None:
-            raise DecodeError("this response is in no dialect that can be read, or too large")
-        return self.call.dialect.decode_response(self.stream.monitor.body())

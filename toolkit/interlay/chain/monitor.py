@@ -99,15 +99,16 @@ class Monitor:
 
     def finish(self, now: float) -> list[WireEvent]:
         """The end of bytes: the last unfinished event, or the whole body for the tracker."""
-        tracker = self.tracker
         if self._framer is not None:
             return self._track(self._framer.finish(), now) if not self.opaque else []
-        if tracker is not None:
-            if self.opaque:
-                if self._tail:
-                    tracker.tail(b"".join(self._tail))
-            else:
-                tracker.body(self.body())
+        if self.tracker is not None:
+            try:
+                if not self.opaque:
+                    self.tracker.body(self.body())
+                elif self._tail:
+                    self.tracker.tail(b"".join(self._tail))
+            except Exception:
+                self._distrust()
         return []
 
     def body(self) -> bytes:
@@ -173,7 +174,12 @@ class Monitor:
                 continue
             count += 1
             if tracker is not None:
-                tracker.event(event)
+                try:
+                    tracker.event(event)
+                except Exception:
+                    self._distrust()
+                    tracker = None
+                    continue
                 if tracker.finished and self._terminal is None:
                     self._terminal = event
         if count:
@@ -219,6 +225,11 @@ class Monitor:
         self.opaque = True
         self._body = []
         logger.debug("a response is forwarded unread: %s", error)
+
+    def _distrust(self) -> None:
+        """A fault of ours in reading a response: it goes on unread, as the user's call must not notice."""
+        logger.exception("a response could not be read; it is forwarded unread")
+        self.opaque = True
 
     def _look_no_more(self, piece: bytes) -> None:
         """Of an opaque body the last bytes are kept, of an opaque stream what has to be forwarded."""

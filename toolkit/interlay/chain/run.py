@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from decimal import Decimal
 from time import perf_counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -71,7 +71,7 @@ class Run:
     """Everything a record will say, while it is not yet known. Sealed once."""
 
     __slots__ = (
-        "_contents", "_price", "_recorder", "cache", "changes", "entered_seconds", "key", "links",
+        "_contents", "_price", "_recorder", "asked_usage", "cache", "changes", "entered_seconds", "key", "links",
         "observers", "record", "sendings", "started", "started_at", "trace", "verdicts",
     )  # fmt: skip
 
@@ -87,6 +87,8 @@ class Run:
         self.verdicts: list[Verdict] = []
         self.changes: list[Change] = []
         self.links: list[Link] = []
+        self.asked_usage = False
+        """Whether the stream reports usage because we asked, not the caller."""
         self.cache: CacheOutcome | None = None
         self.key: str | None = None
         self.trace: Trace | None = None
@@ -282,32 +284,26 @@ class Run:
         if dialect is None:
             return None
         secrets = call.request.secrets()
-        size, truncated = 0, False
-        parts: dict[str, list[dict[str, object]]] = {"input": [], "output": [], "tools": []}
-
-        def add(name: str, nodes: list[object]) -> None:
-            nonlocal size, truncated
-            for node in nodes:
-                plain = redact_json(msgspec.to_builtins(_bare(node)), secrets)
-                size += len(msgspec.json.encode(plain))
-                if size > _MAX_CONTENTS:
-                    truncated = True
-                    return
-                parts[name].append(plain)
-
+        answer: list[dict[str, Any]] = []
+        asked: list[dict[str, Any]] = []
+        tools: list[dict[str, Any]] = []
         try:
             if body is not None and call.body_kind != "opaque":
-                chat = dialect.decode_request(body)
-                add("input", list(chat.messages))
-                add("tools", list(chat.tools))
+                asked, tools = dialect.prompt(body)
             if monitor is not None and not monitor.opaque:
-                if monitor.events:
-                    add("output", [choice.message for choice in dialect.assemble(monitor.events).choices])
-                elif not monitor.streamed and (answer := monitor.body()):
-                    add("output", [choice.message for choice in dialect.decode_response(answer).choices])
+                if monitor.streamed:
+                    answer = dialect.streamed_answer(monitor.events or [])
+                elif plain := monitor.body():
+                    answer = dialect.answer(plain)
         except DecodeError as error:
             logger.debug("contents of a call could not be read: %s", error)
-        return Contents(input=parts["input"], output=parts["output"], tools=parts["tools"], truncated=truncated)
+        kept: list[list[dict[str, Any]]] = []
+        size = 0
+        for items in (asked, answer, tools):
+            whole = [redact_json(item, secrets) for item in items]
+            size += len(msgspec.json.encode(whole))
+            kept.append(whole if size <= _MAX_CONTENTS else [])
+        return Contents(input=kept[0], output=kept[1], tools=kept[2], truncated=size > _MAX_CONTENTS)
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -319,19 +315,6 @@ def failure_of(error: BaseException) -> Failure:
     if isinstance(error, Exception):
         return Failure(type="interlay" if isinstance(error, InterlayError) else type(error).__name__)
     return Failure(type="cancelled")
-
-
-def _bare(node: object) -> object:
-    """A node without the wire's own object, which says the same again."""
-    if isinstance(node, msgspec.Struct):
-        changes = {name: _bare(getattr(node, name)) for name in node.__struct_fields__}
-        for name in ("raw", "origin"):
-            if name in changes and type(node).__name__ != "Opaque":
-                changes[name] = None
-        return msgspec.structs.replace(node, **changes)
-    if isinstance(node, list):
-        return [_bare(item) for item in node]
-    return node
 
 
 def _word(text: str | None, secrets: tuple[str, ...]) -> str | None:

@@ -117,6 +117,8 @@ def transports(module: ModuleType) -> Transports:
     class SyncTransport(module.BaseTransport):  # type: ignore[misc,name-defined]
         """Runs every request through the seat's chain, then through the transport that was there."""
 
+        interlay_seat = True
+
         def __init__(self, inner: Any, seat: Seat) -> None:
             self.inner = inner
             self.seat = seat
@@ -158,6 +160,8 @@ def transports(module: ModuleType) -> Transports:
             return _passed_on(self, name)
 
     class AsyncTransport(module.AsyncBaseTransport):  # type: ignore[misc,name-defined]
+        interlay_seat = True
+
         def __init__(self, inner: Any, seat: Seat) -> None:
             self.inner = inner
             self.seat = seat
@@ -416,12 +420,11 @@ def _received(call: Call, sending: Sending, answer: Any, source: Source) -> Resp
     )
     coding = headers.get("content-encoding")
     undo = inflate(coding) if coding else None
-    known = dialect is not None and (status >= 400 or status < 300)
     monitor = Monitor(
-        dialect.tracker() if dialect is not None and status < 400 else None,
+        dialect.tracker() if dialect is not None and 200 <= status < 300 else None,
         dialect.framer() if dialect is not None and events else None,
         undo,
-        readable=known and not (coding and undo is None),
+        readable=dialect is not None and not (coding and undo is None),
         keep_events=call.run.keeps_contents,
     )
     stream = Stream(source, monitor, call.io, status=status)

@@ -7,7 +7,6 @@ from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
-from interlay.model.messages import ChatRequest, ChatResponse, Delta
 from interlay.model.record import Failure
 from interlay.model.usage import Usage
 
@@ -24,18 +23,15 @@ class Outline(msgspec.Struct, kw_only=True):
     """False when the body is not what the dialect expects: then nothing about it is known."""
 
 
-class WireEvent:
+class WireEvent(msgspec.Struct, gc=False):
     """One event of a stream as it stood on the wire. ``raw`` of all events, joined, is the stream's bytes."""
 
-    __slots__ = ("data", "name", "raw")
-
-    def __init__(self, raw: bytes, name: str | None, data: bytes | None) -> None:
-        self.raw = raw
-        """All of its bytes, the blank line that ends it included."""
-        self.name = name
-        """Server-sent events' ``event:`` field."""
-        self.data = data
-        """Its ``data:`` lines joined by newlines; None for comments and empty events."""
+    raw: bytes
+    """All of its bytes, the blank line that ends it included."""
+    name: str | None
+    """Server-sent events' ``event:`` field."""
+    data: bytes | None
+    """Its ``data:`` lines joined by newlines; None for comments and empty events."""
 
     def __repr__(self) -> str:
         return f"WireEvent({self.name!r}, {len(self.raw)} bytes)"
@@ -49,7 +45,8 @@ class Framer(Protocol):
         ...
 
     def finish(self) -> list[WireEvent]:
-        """What is left at the end of bytes: at most one unfinished event, its ``raw`` kept."""
+        """What is left at the end of bytes: an event that was not ended, its ``data`` read all the same. After
+        ``feed`` has raised: the bytes it has not given back."""
         ...
 
 
@@ -84,20 +81,6 @@ class Tracker(Protocol):
         ...
 
 
-class TextPlace(msgspec.Struct, frozen=True, kw_only=True):
-    """Where text stands in an event, a response or a request."""
-
-    path: tuple[str | int, ...]
-    channel: tuple[str, int, int]
-    """Kind (``text``, ``reasoning``, ``refusal``, ``tool_arguments``, ``transcript``), choice, block."""
-    role: str
-    """``delta`` (adds to the channel), ``repeat`` (says the whole again) or ``echo`` (shows parts of the text
-    elsewhere: log-probabilities, citations, transcripts, rejected predictions)."""
-    text: str
-    signed: bool = False
-    """True where the text is covered by a signature: released or dropped whole, never edited."""
-
-
 @runtime_checkable
 class Dialect(Protocol):
     """A codec between one wire API and the canonical model: bytes in, values out, no I/O, no clock."""
@@ -115,42 +98,13 @@ class Dialect(Protocol):
 
     def tracker(self) -> Tracker: ...
 
-    def decode_request(self, body: bytes) -> ChatRequest:
-        """Raises ``DecodeError``."""
-        ...
-
-    def encode_request(self, request: ChatRequest) -> bytes: ...
-
-    def decode_response(self, body: bytes) -> ChatResponse:
-        """Raises ``DecodeError``."""
-        ...
-
-    def encode_response(self, response: ChatResponse) -> bytes: ...
-
-    def decode_event(self, event: WireEvent) -> list[Delta]:
-        """What a stream event says, in order; empty for events that say nothing canonical."""
-        ...
-
-    def encode_event(self, deltas: list[Delta]) -> bytes:
-        """One wire event for the deltas of one event: the inverse of ``decode_event``."""
-        ...
-
-    def assemble(self, events: list[WireEvent]) -> ChatResponse:
-        """The answer that a stream's events add up to."""
-        ...
-
     def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure: ...
 
-    def encode_error(self, failure: Failure) -> bytes:
-        """An error body in the API's own shape."""
-        ...
+    def usage(self, raw: Mapping[str, Any] | bytes) -> Usage:
+        """The provider's usage object in canonical, checked form. Never raises: what is wrong is in ``flags``.
 
-    def encode_error_event(self, failure: Failure) -> bytes:
-        """The event by which the API reports an error in mid-stream."""
-        ...
-
-    def usage(self, raw: Mapping[str, Any]) -> Usage:
-        """The provider's usage object in canonical, checked form. Never raises: what is wrong is in ``flags``."""
+        Given its JSON text, a reported cost is exact to the last digit; of a mapping it is what its floats say.
+        """
         ...
 
     def ask_usage(self, body: bytes) -> bytes | None:
@@ -161,13 +115,14 @@ class Dialect(Protocol):
         """The event's bytes as the API would have sent them had nobody asked for usage; empty to drop it."""
         ...
 
-    def request_places(self, body: Mapping[str, Any]) -> list[TextPlace]: ...
+    def prompt(self, body: bytes) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """The messages and the tools of a request, as the API writes them. Raises ``DecodeError``."""
+        ...
 
-    def response_places(self, body: Mapping[str, Any]) -> list[TextPlace]: ...
+    def answer(self, body: bytes) -> list[dict[str, Any]]:
+        """The messages of a response, as the API writes them. Raises ``DecodeError``."""
+        ...
 
-    def event_places(self, event: WireEvent) -> list[TextPlace]: ...
-
-    def rewrite(self, event: WireEvent, texts: Mapping[tuple[str, int, int], str]) -> bytes:
-        """The event's own JSON with the text of each channel replaced: deltas and repeats set, echoes cut,
-        padding remade. Everything else stands as it stood."""
+    def streamed_answer(self, events: list[WireEvent]) -> list[dict[str, Any]]:
+        """The messages that a stream's events add up to. Raises ``DecodeError``."""
         ...

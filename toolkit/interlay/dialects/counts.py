@@ -1,0 +1,91 @@
+"""Usage figures, checked: foreign numbers become canonical counts, or flags that say what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+from interlay.model import json
+from interlay.model.errors import DecodeError
+
+MAX_COUNT: Final = 2**53
+
+
+class Counts:
+    """Reads counts out of a provider's usage object and remembers what was wrong."""
+
+    __slots__ = ("_flags", "raw")
+
+    def __init__(self, raw: Mapping[str, Any]) -> None:
+        self.raw = raw
+        self._flags: list[str] = []
+
+    def get(self, *path: str) -> int | None:
+        """The count at a path; None where there is none. What is no non-negative integer up to 2**53 is flagged."""
+        value: Any = self.raw
+        for name in path:
+            if not isinstance(value, Mapping):
+                return None
+            value = value.get(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+            self.flag("usage_invalid")
+            return None
+        if not 0 <= value <= MAX_COUNT or value != int(value):
+            self.flag("usage_invalid")
+            return None
+        return int(value)
+
+    def part(self, whole: int | None, *paths: tuple[str, ...]) -> int:
+        """The first count there is at ``paths``, which is part of ``whole``."""
+        for path in paths:
+            if (count := self.get(*path)) is not None:
+                if whole is not None and count > whole:
+                    self.flag("usage_inconsistent")
+                return count
+        return 0
+
+    def money(self, *path: str) -> Decimal | None:
+        """US dollars at a path, where the provider states them."""
+        value: Any = self.raw
+        for name in path:
+            value = value.get(name) if isinstance(value, Mapping) else None
+        if value is None or isinstance(value, bool):
+            return None
+        if not isinstance(value, int | float | Decimal):
+            return None
+        amount = Decimal(str(value)) if isinstance(value, float) else Decimal(value)
+        if not amount.is_finite() or amount < 0 or abs(amount.adjusted()) > 30:
+            self.flag("usage_invalid")
+            return None
+        return amount
+
+    def flag(self, word: str) -> None:
+        """Say that something is wrong."""
+        if word not in self._flags:
+            self._flags.append(word)
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What was wrong."""
+        return tuple(self._flags)
+
+
+def text(value: Any, limit: int = 128) -> str | None:
+    """A short string, or None."""
+    return value if isinstance(value, str) and len(value) <= limit else None
+
+
+def object_of(data: bytes) -> dict[str, Any]:
+    """The JSON object that ``data`` is. Raises ``DecodeError`` for anything else."""
+    value = json.decode(data)
+    if not isinstance(value, dict):
+        raise DecodeError("the JSON is no object")
+    return value
+
+
+def objects(value: Any) -> list[dict[str, Any]]:
+    """The objects of a JSON list; none for anything else."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -1,0 +1,111 @@
+"""``wrap()`` and ``unwrap()``: a chain under the client you already have."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+from interlay.chain.chain import Chain
+from interlay.entry import process
+from interlay.entry.seat import Seat
+from interlay.entry.wire import library_of, transports
+from interlay.model.errors import ConfigError
+
+C = TypeVar("C")
+
+_HOLDERS = ("_client", "http_client", "_http_client")
+"""Where the SDKs keep their HTTP client."""
+
+_sdk_retries: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+
+
+def wrap(client: C, *parts: object, provider: str | None = None) -> C:
+    """Put a chain under ``client`` and return the same client.
+
+    Every call then ends in one record (``interlay.last()``), with its tokens, its cost and how it ended. The chain
+    sits under the HTTP client, so clients that share it (``with_options``) are wrapped too. Wrapping again replaces
+    the chain. Where a part retries, the SDK's own retries are switched off.
+
+    Args:
+        client: an SDK client (openai, anthropic and their kin), or an httpx or httpx2 client.
+        parts: layers and observers, in any order; or one ``Chain``.
+        provider: who serves this client's host, where the host is not in the catalogue: ``"openai"``.
+
+    Raises:
+        PartError: for a part that is neither a layer nor an observer.
+        ConfigError: for a client that holds no HTTP client we know.
+    """
+    chain = parts[0] if len(parts) == 1 and isinstance(parts[0], Chain) else Chain(*parts)
+    http = _http_client(client)
+    seat = _seat_of(http)
+    if seat is not None:
+        _restore(client)
+        seat.install(chain, provider)
+    else:
+        seat = Seat(chain, recorder=process.recorder, price=process.price(), provider=provider)
+        _seat(http, seat)
+    if seat.retries and isinstance(retries := getattr(client, "max_retries", None), int):
+        _sdk_retries[client] = retries
+        client.max_retries = 0  # type: ignore[attr-defined]
+    return client
+
+
+def unwrap(client: C) -> C:
+    """Undo ``wrap``: the client's own transports and retries are put back. Does nothing to a client that is not
+    wrapped."""
+    http = _http_client(client)
+    for holder, key, transport in list(_places(http)):
+        seat = getattr(type(transport), "interlay_seat", None)
+        if seat is not None:
+            _put(holder, key, transport.inner)
+    _restore(client)
+    return client
+
+
+def _restore(client: Any) -> None:
+    retries = _sdk_retries.pop(client, None)
+    if retries is not None:
+        client.max_retries = retries
+
+
+def _http_client(client: Any) -> Any:
+    if library_of(client) is not None:
+        return client
+    for name in _HOLDERS:
+        held = getattr(client, name, None)
+        if held is not None and library_of(held) is not None:
+            return held
+    raise ConfigError(
+        f"wrap(client={type(client).__name__}): expected an SDK client built on httpx or httpx2, such as OpenAI() or "
+        f"Anthropic(), or an httpx client itself"
+    )
+
+
+def _places(http: Any) -> Iterator[tuple[Any, Any, Any]]:
+    """Every transport of an HTTP client, with where it stands: the main one, and one for each proxy or mount."""
+    yield http, None, http._transport  # noqa: SLF001 - the seam; the libraries offer no other
+    for pattern, transport in http._mounts.items():  # noqa: SLF001
+        if transport is not None:
+            yield http, pattern, transport
+
+
+def _put(http: Any, pattern: Any, transport: Any) -> None:
+    if pattern is None:
+        http._transport = transport  # noqa: SLF001
+    else:
+        http._mounts[pattern] = transport  # noqa: SLF001
+
+
+def _seat_of(http: Any) -> Seat | None:
+    transport = http._transport  # noqa: SLF001
+    return transport.seat if getattr(type(transport), "interlay_seat", None) else None
+
+
+def _seat(http: Any, seat: Seat) -> None:
+    module = library_of(http)
+    assert module is not None
+    ours = transports(module)
+    make = ours.sync if isinstance(http, module.Client) else ours.asynchronous
+    for holder, pattern, transport in list(_places(http)):
+        _put(holder, pattern, make(transport, seat))

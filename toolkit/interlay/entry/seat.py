@@ -1,0 +1,145 @@
+"""Where a chain sits: under one HTTP client, shared by every SDK client that uses it."""
+
+from __future__ import annotations
+
+import contextvars
+import re
+from typing import Any, Final
+
+import msgspec
+
+from interlay import dialects
+from interlay.chain.call import Call, Response, Route
+from interlay.chain.chain import Chain, Terminal
+from interlay.chain.io import IO
+from interlay.chain.layer import Role
+from interlay.chain.recorder import Recorder
+from interlay.chain.run import new_id
+from interlay.entry import scope
+from interlay.entry.request import HTTPRequest
+from interlay.model.cost import PriceFn
+from interlay.model.record import Server
+from interlay.providers.hosts import asks_usage, provider_of
+
+_ROUTES: Final = 512
+
+# Segments of a path that say what is asked for. Others may name a customer, a deployment or a secret.
+_WORDS: Final = frozenset(
+    "api openai anthropic chat completions messages count_tokens batches responses embeddings models files images "
+    "generations edits variations audio speech transcriptions translations moderations rerank deployments engines "
+    "beta inference compatible-mode paas conversations vector_stores assistants threads runs uploads fine_tuning "
+    "jobs realtime evals containers ocr fim classifications router serverless".split()  # noqa: SIM905
+)
+_VERSION: Final = re.compile(r"v\d{1,2}([a-z]{1,5}\d{0,2})?\Z")
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+class Resumable(msgspec.Struct):
+    """What an SDK's retry of a call continues."""
+
+    call_id: str
+    target: str
+    deadline: float | None = None
+    spent: int = 0
+
+
+_resumable: contextvars.ContextVar[Resumable | None] = contextvars.ContextVar("interlay_call", default=None)
+
+
+class Seat:
+    """A chain bound under one HTTP client. Wrapping again replaces the chain; the seat stays."""
+
+    def __init__(self, chain: Chain, *, recorder: Recorder, price: PriceFn | None, provider: str | None) -> None:
+        self.recorder = recorder
+        self.price = price
+        self.install(chain, provider)
+
+    def install(self, chain: Chain, provider: str | None) -> None:
+        """Put another chain here."""
+        self.chain = chain
+        self.provider = provider
+        self._routes: dict[tuple[str, str], Route] = {}
+        self._retries = chain.owns(Role.RETRY) or chain.owns(Role.ROUTE)
+
+    @property
+    def retries(self) -> bool:
+        """Whether the chain retries, so that the SDK must not."""
+        return self._retries
+
+    def call(self, request: HTTPRequest, io: IO) -> Call:
+        """A call for a request that an SDK is about to send."""
+        self.recorder.runner.ensure()
+        route = self._route(request)
+        here = scope.current()
+        run = self.chain.open(self.recorder, self.price)
+        resumed = _resumable.get() if int_or_0(request.header("x-stainless-retry-count")) > 0 else None
+        if resumed is not None and resumed.target != route.target:
+            resumed = None
+        identifier = new_id()
+        call = Call(
+            id=identifier,
+            call_id=identifier if resumed is None else resumed.call_id,
+            route=route,
+            request=request,
+            io=io,
+            run=run,
+            identity=here.identity,
+            body_kind=request.kind,
+            deadline=here.deadline,
+        )
+        if resumed is not None:
+            call.resumed = True
+            call.spent = resumed.spent
+            call.expire(resumed.deadline)
+        return call
+
+    async def run(self, call: Call, send: Terminal) -> Response:
+        """Send ``call`` through the chain."""
+        chain = self.chain
+        try:
+            response = await chain.run(call, chain.bind(send), self.recorder)
+        finally:
+            _resumable.set(
+                Resumable(
+                    call_id=call.call_id,
+                    target=call.route.target,
+                    deadline=call.deadline,
+                    spent=call.spent + len(call.run.sendings),
+                )
+            )
+        if self._retries and response.status >= 400:
+            # What Retry gave up on is not for the SDK to try again, whatever its own settings say.
+            response.set_header("x-should-retry", "false")
+        return response
+
+    def _route(self, request: HTTPRequest) -> Route:
+        url = request.native.url
+        key = (request.method, str(url))
+        route = self._routes.get(key)
+        if route is None:
+            route = self._find(request.method, url)
+            # A URL that carries a query may carry a secret, and is rarely asked for twice.
+            if not url.query and not url.userinfo:
+                if len(self._routes) >= _ROUTES:
+                    self._routes.clear()
+                self._routes[key] = route
+        return route
+
+    def _find(self, method: str, url: Any) -> Route:
+        host, path = url.host, url.path
+        dialect = dialects.find(method, path)
+        name = host if url.port is None else f"{host}:{url.port}"
+        port = url.port or _PORTS.get(url.scheme, 0)
+        shown = "/".join(s if not s or s in _WORDS or _VERSION.match(s) else "*" for s in path.split("/"))
+        return Route(
+            dialect=dialect,
+            provider=self.provider or provider_of(name),
+            target=f"{url.scheme}://{name}{shown}",
+            server=Server(address=host, port=port),
+            asks_usage=self.provider == "openai" or asks_usage(name, url.params.get("api-version")),
+        )
+
+
+def int_or_0(text: str | None) -> int:
+    """A count from a header; 0 for what is none."""
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 10 else 0

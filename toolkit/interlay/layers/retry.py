@@ -1,0 +1,143 @@
+"""Retry: send again what may succeed, never what was delivered."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+from typing import ClassVar, Final
+
+from interlay.chain.call import Call, Response
+from interlay.chain.layer import Mode, Next, Role
+from interlay.chain.stream import Stream
+from interlay.model.errors import ConfigError, WireError
+from interlay.model.record import Failure, Verdict
+
+_STATUSES: Final = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
+_HOPELESS: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_error", "access_terminated"})
+"""Errors that say 429 and stay whatever one waits."""
+
+
+class Retry:
+    """Send a failed call again: up to ``attempts`` sends in all, an SDK's own repeats included.
+
+    Retried are refused and broken connections, time-outs, and the statuses 408, 409, 429, 5xx and 529 that may
+    pass; a spent quota is not. The wait is what the server asks for (``retry-after-ms``, ``retry-after``), else
+    ``backoff`` seconds doubled each time up to ``max_wait``, less up to a quarter at random. A wait that the call's
+    deadline has no room for, or longer than ``max_retry_after``, is not begun: the answer that is there is given.
+    Once a byte of a response has been delivered nothing is sent again.
+
+    Raises ``ConfigError`` for numbers out of range.
+    """
+
+    role: ClassVar[Role] = Role.RETRY
+
+    def __init__(
+        self,
+        attempts: int = 3,
+        *,
+        backoff: float = 0.5,
+        max_wait: float = 8.0,
+        max_retry_after: float = 60.0,
+        mode: Mode = "on",
+        random: Callable[[], float] = random.random,
+    ) -> None:
+        if not isinstance(attempts, int) or attempts < 1:
+            raise ConfigError(f"Retry(attempts={attempts!r}): expected a whole number of sends, 1 or more")
+        for name, value in (("backoff", backoff), ("max_wait", max_wait), ("max_retry_after", max_retry_after)):
+            if not (isinstance(value, int | float) and value >= 0):
+                raise ConfigError(f"Retry({name}={value!r}): expected seconds, 0 or more")
+        if mode not in ("on", "shadow"):
+            raise ConfigError(f"Retry(mode={mode!r}): expected 'on' or 'shadow'")
+        self.attempts = attempts
+        self.backoff = backoff
+        self.max_wait = max_wait
+        self.max_retry_after = max_retry_after
+        self.mode = mode
+        self._random = random
+
+    async def __call__(self, call: Call, next: Next) -> Response:
+        # A call that an SDK repeats has used up sends already; its first send here is always made.
+        sent = min(call.spent, self.attempts - 1)
+        while True:
+            sent += 1
+            try:
+                response = await next(call)
+                if not call.streamed and response.status < 400:
+                    await response.buffer()  # an answer that breaks off is a failed send, as nobody has read it
+            except WireError as error:
+                if not await self._again(call, sent, error.kind, None, final=False):
+                    raise
+                continue
+            failure = await response.failure()
+            if failure is None:
+                if call.streamed and self.mode == "on":
+                    self._watch(call, next, response, sent)
+                return response
+            hopeless = response.status not in _STATUSES or response.header("x-should-retry") == "false"
+            hopeless = hopeless or bool({failure.type, failure.code} & _HOPELESS)
+            if response.header("x-should-retry") == "true":
+                hopeless = False
+            if not await self._again(call, sent, _reason(failure), _asked_wait(response), final=hopeless):
+                return response
+            await response.discard()
+
+    def _watch(self, call: Call, next: Next, response: Response, sent: int) -> None:
+        """A stream that breaks before anything of it was delivered is a failed send too."""
+
+        async def recover(error: WireError) -> Stream | None:
+            if not await self._again(call, sent, error.kind, None, final=False):
+                return None
+            fresh = await next(call)
+            if fresh.status >= 400:
+                await fresh.discard()
+                return None
+            return fresh.stream
+
+        response.stream.recover_with(recover)
+
+    async def _again(self, call: Call, sent: int, reason: str, asked: float | None, *, final: bool) -> bool:
+        """Wait for the next send, if there is to be one."""
+        if final or sent >= self.attempts:
+            return False
+        wait = asked
+        if wait is None:
+            wait = min(self.backoff * 2 ** (sent - 1), self.max_wait) * (1 - 0.25 * self._random())
+        elif wait > self.max_retry_after:
+            return False
+        if call.deadline is not None and call.io.monotonic() + wait >= call.deadline:
+            return False
+        shadow = self.mode == "shadow"
+        call.verdict(Verdict(layer="retry", action="retry", reason=reason, shadow=shadow, seconds=0 if shadow else wait))
+        if shadow:
+            return False
+        await call.io.sleep(wait, deadline=call.deadline)
+        return True
+
+
+def _reason(failure: Failure) -> str:
+    return f"http_{failure.status}" if failure.status is not None else failure.type
+
+
+def _asked_wait(response: Response) -> float | None:
+    """Seconds the server asks for: ``retry-after-ms``, else ``retry-after`` in seconds or as an HTTP date."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        value = response.header(name)
+        if value is None:
+            continue
+        try:
+            seconds = float(value) * unit
+        except ValueError:
+            try:
+                until = parsedate_to_datetime(value)
+            except (TypeError, ValueError):
+                continue
+            if until.tzinfo is None:
+                until = until.replace(tzinfo=dt.UTC)
+            seconds = (until - dt.datetime.now(dt.UTC)).total_seconds()
+        if 0 <= seconds < float("inf"):
+            return seconds
+        if seconds < 0:
+            return 0.0
+    return None

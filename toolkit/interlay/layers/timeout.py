@@ -1,0 +1,46 @@
+"""Timeout: no send, and no call, takes longer than stated."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from interlay.chain.call import Call, Response
+from interlay.chain.layer import Next, Role
+from interlay.model.errors import ConfigError
+
+
+class Timeout:
+    """Limits in seconds: ``attempt`` for each send, its response included; ``total`` for the call with all its
+    retries, an SDK's own included.
+
+    A call past its limit ends in the HTTP library's ``ReadTimeout``, which SDKs report as their time-out. In
+    asynchronous calls whatever is under way is cancelled. A blocking read cannot be interrupted: there the
+    library's own time-outs are narrowed to what is left, and it is checked between reads, so a synchronous call
+    can overrun by one read.
+
+    Raises ``ConfigError`` for a limit that is not above 0, or when neither is given.
+    """
+
+    role: ClassVar[Role] = Role.ATTEMPT
+
+    def __init__(self, *, attempt: float | None = None, total: float | None = None) -> None:
+        if attempt is None and total is None:
+            raise ConfigError("Timeout(): expected attempt=, total= or both, in seconds")
+        for name, value in (("attempt", attempt), ("total", total)):
+            if value is not None and not (isinstance(value, int | float) and value > 0):
+                raise ConfigError(f"Timeout({name}={value!r}): expected seconds above 0")
+        self.attempt = attempt
+        self.total = total
+
+    def begin(self, call: Call) -> None:
+        # A call that an SDK retries has its deadline from its first run: the earlier one stays.
+        if self.total is not None:
+            call.expire(call.io.monotonic() + self.total)
+
+    async def __call__(self, call: Call, next: Next) -> Response:
+        if self.attempt is None:
+            return await next(call)
+        deadline = call.io.monotonic() + self.attempt
+        response = await call.io.until(deadline, lambda: next(call))
+        response.stream.expire(deadline)
+        return response
