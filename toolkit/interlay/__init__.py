@@ -1,9 +1,9 @@
 """One line round the LLM client you already have: every call recorded, priced, and under your rules.
 
-    import interlay
-    from openai import OpenAI
+import interlay
+from openai import OpenAI
 
-    client = interlay.wrap(OpenAI())
+client = interlay.wrap(OpenAI())
 """
 
 from __future__ import annotations

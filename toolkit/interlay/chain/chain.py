@@ -87,7 +87,9 @@ def _sorted_out(parts: Sequence[object]) -> tuple[list[Layer], list[object]]:
     observers: list[object] = []
     for position, part in enumerate(parts, 1):
         if isinstance(part, type):
-            raise PartError(f"part {position} is the class {part.__name__}; expected one made of it: {part.__name__}(…)")
+            raise PartError(
+                f"part {position} is the class {part.__name__}; expected one made of it: {part.__name__}(…)"
+            )
         if isinstance(part, Observe):
             observers.append(part)
         elif isinstance(getattr(part, "role", None), Role) and inspect.iscoroutinefunction(

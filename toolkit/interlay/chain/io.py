@@ -17,6 +17,7 @@ from interlay.chain.runner import Runner
 from interlay.model.errors import ForeignAwaitError, WireTimeout
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 class IO(Protocol):
@@ -57,10 +58,10 @@ class IO(Protocol):
         ...
 
 
-class Beside(Protocol[T]):
+class Beside(Protocol[T_co]):
     """What runs next to a block."""
 
-    async def result(self) -> T: ...
+    async def result(self) -> T_co: ...
 
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -99,7 +100,7 @@ class SyncIO:
     async def sleep(self, seconds: float, *, deadline: float | None = None) -> None:
         if deadline is not None and time.monotonic() + seconds > deadline:
             raise WireTimeout("the wait would go past the deadline", phase="deadline")
-        time.sleep(seconds)
+        time.sleep(seconds)  # noqa: ASYNC251 - stepped, not awaited: blocking is what this colour does
 
     async def run(self, work: Callable[[], T]) -> T:
         return work()

@@ -210,9 +210,7 @@ class Journal:
         self._adopt = getattr(error, "errno", None) != errno.EFBIG
         self._retry_at = now + _LOOK_SECONDS
         if self.trouble is None:
-            line = (
-                "the journal at %s cannot be written: %s; calls go on, their records are dropped and counted"
-            )
+            line = "the journal at %s cannot be written: %s; calls go on, their records are dropped and counted"
             self._news = (logging.WARNING, line, self.path, reason)
         self.trouble = reason
 

@@ -86,7 +86,7 @@ class Monitor:
             self.first_at = now
         if self._inflate is None:
             return self._look(chunk, now)
-        if self.damaged is not None or self.opaque and self._spill is None:
+        if self.damaged is not None or (self.opaque and self._spill is None):
             return []
         events: list[WireEvent] = []
         try:
@@ -107,7 +107,7 @@ class Monitor:
                     self.tracker.body(self.body())
                 elif self._tail:
                     self.tracker.tail(b"".join(self._tail))
-            except Exception:
+            except Exception:  # noqa: BLE001 - our fault is not the caller's
                 self._distrust()
         return []
 
@@ -176,7 +176,7 @@ class Monitor:
             if tracker is not None:
                 try:
                     tracker.event(event)
-                except Exception:
+                except Exception:  # noqa: BLE001 - our fault is not the caller's
                     self._distrust()
                     tracker = None
                     continue
@@ -228,7 +228,7 @@ class Monitor:
 
     def _distrust(self) -> None:
         """A fault of ours in reading a response: it goes on unread, as the user's call must not notice."""
-        logger.exception("a response could not be read; it is forwarded unread")
+        logger.error("a response could not be read; it is forwarded unread", exc_info=True)
         self.opaque = True
 
     def _look_no_more(self, piece: bytes) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
@@ -54,7 +54,7 @@ class Observe(Observer):
     observer object may be given instead of a function.
     """
 
-    def __init__(self, target: Any, *, inline: bool = False) -> None:
+    def __init__(self, target: object, *, inline: bool = False) -> None:
         if not callable(target) and not is_observer(target):
             raise TypeError(
                 f"Observe(target): expected a function of one record, or an object with on_start, on_attempt or "
@@ -86,7 +86,7 @@ class Guarded:
         if not is_observer(target):
             self.on_end = target
 
-    def tell(self, method: Any, *arguments: object) -> None:
+    def tell(self, method: Callable[..., object], *arguments: object) -> None:
         try:
             method(*arguments)
         except Exception:
@@ -171,7 +171,7 @@ class Recorder:
             if observer.on_end is not None:
                 self._give(observer, observer.on_end, record)
 
-    def _give(self, observer: Guarded, method: Any, *arguments: object) -> None:
+    def _give(self, observer: Guarded, method: Callable[..., object], *arguments: object) -> None:
         if observer.inline:
             observer.tell(method, *arguments)
         elif not self.runner.submit(lambda: observer.tell(method, *arguments)):

@@ -246,7 +246,7 @@ class Run:
             key=self.key,
             attempts=attempts,
             usage=_usage(attempts),
-            cost=_cost(attempts, call),
+            cost=_cost(attempts),
             cache=self.cache,
             verdicts=tuple(self.verdicts),
             changes=tuple(self.changes),
@@ -357,7 +357,7 @@ def _add(left: Usage, right: Usage) -> Usage:
     return msgspec.structs.replace(left, **counts)
 
 
-def _cost(attempts: tuple[Attempt, ...], call: Call) -> Cost | None:
+def _cost(attempts: tuple[Attempt, ...]) -> Cost | None:
     """The sum over the attempts. Unknown with anything is unknown."""
     costs = [attempt.cost for attempt in attempts if attempt.cost is not None]
     billed = [cost for cost in costs if cost is not ZERO]

@@ -36,7 +36,7 @@ class Runner:
 
         def in_child() -> None:
             if (self_ := runner()) is not None:
-                self_._reset()
+                self_._reset()  # noqa: SLF001 - its own
 
         # A forked child inherits the queue but not the thread: what is queued is the parent's to do.
         os.register_at_fork(after_in_child=in_child)

@@ -107,15 +107,13 @@ def read_tally(folder: Path | int) -> Tally:
         return Tally()
 
 
-def open_segment(
-    path: Path, need: int, segment_bytes: int, max_bytes: int, *, adopt: bool = True
-) -> Writable:
+def open_segment(path: Path, need: int, segment_bytes: int, max_bytes: int, *, adopt: bool = True) -> Writable:
     """A segment with room for ``need`` bytes, in a folder that is made if missing and kept within bounds.
 
     Takes over a segment that nobody writes to any more where there is one and ``adopt`` is true. Raises
     ``OSError``; ``UnsafeFolder`` is one.
     """
-    with _open_folder(path) as folder:
+    with open_folder(path) as folder:
         segments = list_segments(folder)
         segments = _make_room(folder, segments, max_bytes - max(segment_bytes, need))
         if adopt:
@@ -151,7 +149,7 @@ def try_lock(fd: int) -> bool:
 
 
 @contextmanager
-def _open_folder(path: Path) -> Iterator[int]:
+def open_folder(path: Path) -> Iterator[int]:
     """A descriptor of the folder, which is ours alone: what was checked is what is used."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -161,9 +159,7 @@ def _open_folder(path: Path) -> Iterator[int]:
     try:
         is_ = os.fstat(fd)
         if is_.st_uid != os.geteuid():
-            raise UnsafeFolder(
-                errno.EPERM, f"it belongs to user {is_.st_uid}, not to {os.geteuid()}", str(path)
-            )
+            raise UnsafeFolder(errno.EPERM, f"it belongs to user {is_.st_uid}, not to {os.geteuid()}", str(path))
         if is_.st_mode & 0o022:
             raise UnsafeFolder(errno.EPERM, "others may write to it; `chmod 700` it")
         yield fd
@@ -193,7 +189,7 @@ def _take_over(folder: int, name: str) -> Writable | None:
         if fd is None:
             return None
         size = os.fstat(fd).st_size
-        last = _last_frame(fd, size)
+        last = last_frame(fd, size)
         if size and (last is None or last.version != VERSION):
             return None
         end, sequence = (last.end, last.sequence + 1) if last else (0, 0)
@@ -220,7 +216,7 @@ def _unless_in_use(folder: int, name: str, flags: int) -> Iterator[int | None]:
         os.close(fd)
 
 
-def _last_frame(fd: int, size: int) -> Frame | None:
+def last_frame(fd: int, size: int) -> Frame | None:
     """The last whole frame of a segment, found from its end."""
     window = _TAIL_BYTES
     while size:
@@ -261,7 +257,7 @@ def _delete_oldest(folder: int, limit: int) -> list[Segment]:
             if segment.name in tally.last:  # counted already, by somebody who died before deleting it
                 os.unlink(segment.name, dir_fd=folder)
             else:
-                last = _last_frame(fd, os.fstat(fd).st_size)
+                last = last_frame(fd, os.fstat(fd).st_size)
                 doomed.append((segment, last.sequence + 1 if last else 0))
         kept.remove(segment)
     if doomed:

@@ -61,9 +61,25 @@ class Stream:
     """
 
     __slots__ = (
-        "_delivered", "_drained", "_flushed", "_held", "_hooks", "_io", "_recover", "_released", "_source", "_since", "_stages", "_status", "_told",
-        "deadline", "end", "failure", "monitor", "read_seconds",
-    )  # fmt: skip
+        "_delivered",
+        "_drained",
+        "_flushed",
+        "_held",
+        "_hooks",
+        "_io",
+        "_recover",
+        "_released",
+        "_since",
+        "_source",
+        "_stages",
+        "_status",
+        "_told",
+        "deadline",
+        "end",
+        "failure",
+        "monitor",
+        "read_seconds",
+    )
 
     def __init__(self, source: Source, monitor: Monitor, io: IO, *, status: int = 200) -> None:
         self._source = source

@@ -165,12 +165,9 @@ class OpenAIChatTracker:
                 return
 
     def _take(self, data: bytes) -> bool:
-        try:
-            answer = _answers.read(data)
-        except DecodeError:
-            answer = _leniently(data)
-            if answer is None:
-                return False
+        answer = _read(data)
+        if answer is None:
+            return False
         if answer.id is not None:
             self.id = text(answer.id) or self.id
         if answer.model is not None:
@@ -213,6 +210,13 @@ def _weight(said: _Said) -> float:
         if call.function is not None:
             total += estimate(call.function.name or "") + estimate(call.function.arguments or "")
     return total
+
+
+def _read(data: bytes) -> _Answer | None:
+    try:
+        return _answers.read(data)
+    except DecodeError:
+        return _leniently(data)
 
 
 def _leniently(data: bytes) -> _Answer | None:
@@ -283,7 +287,11 @@ def _usage(raw: bytes) -> Usage | None:
 
 def _canonical(fields: Mapping[str, Any], raw: bytes) -> Usage:
     counts = Counts(fields)
-    inputs, outputs, total = counts.get("prompt_tokens"), counts.get("completion_tokens"), counts.get("total_tokens")
+    inputs, outputs, total = (
+        counts.get("prompt_tokens"),
+        counts.get("completion_tokens"),
+        counts.get("total_tokens"),
+    )
     reasoning = counts.part(None, ("completion_tokens_details", "reasoning_tokens"), ("reasoning_tokens",))
     citations = counts.part(None, ("citation_tokens",))
     if inputs is not None and outputs is not None and total is not None and total != inputs + outputs:
@@ -360,9 +368,7 @@ class OpenAIChat:
             request = _requests.lenient(body)
         except DecodeError:
             return Outline(readable=False)
-        parameters = {
-            name: value for name in _PARAMETERS if (value := getattr(request, name)) is not None
-        }
+        parameters = {name: value for name in _PARAMETERS if (value := getattr(request, name)) is not None}
         options = request.stream_options
         return Outline(
             model=request.model,

@@ -6,6 +6,8 @@ import re
 from types import ModuleType
 from typing import Any, Final
 
+from interlay.chain.call import BodyKind
+
 MAX_BODY: Final = 32 * 1024 * 1024
 """Requests over this are opaque: forwarded, and not looked into."""
 
@@ -23,7 +25,7 @@ class HTTPRequest:
         self.native = native
         self.module = module
         self.method: str = native.method
-        self.kind = "open"
+        self.kind: BodyKind = "open"
         self._secrets: tuple[str, ...] | None = None
         self.body: bytes | None = None
         try:
@@ -70,9 +72,7 @@ class HTTPRequest:
         else:
             content = {"content": body}
             headers["content-length"] = str(len(body))
-        return self.module.Request(
-            native.method, native.url, headers=headers, extensions=native.extensions, **content
-        )
+        return self.module.Request(native.method, native.url, headers=headers, extensions=native.extensions, **content)
 
 
 _JSON: Final = ("application/json", "text/json")

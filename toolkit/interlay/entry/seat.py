@@ -25,10 +25,52 @@ _ROUTES: Final = 512
 
 # Segments of a path that say what is asked for. Others may name a customer, a deployment or a secret.
 _WORDS: Final = frozenset(
-    "api openai anthropic chat completions messages count_tokens batches responses embeddings models files images "
-    "generations edits variations audio speech transcriptions translations moderations rerank deployments engines "
-    "beta inference compatible-mode paas conversations vector_stores assistants threads runs uploads fine_tuning "
-    "jobs realtime evals containers ocr fim classifications router serverless".split()  # noqa: SIM905
+    [
+        "api",
+        "openai",
+        "anthropic",
+        "chat",
+        "completions",
+        "messages",
+        "count_tokens",
+        "batches",
+        "responses",
+        "embeddings",
+        "models",
+        "files",
+        "images",
+        "generations",
+        "edits",
+        "variations",
+        "audio",
+        "speech",
+        "transcriptions",
+        "translations",
+        "moderations",
+        "rerank",
+        "deployments",
+        "engines",
+        "beta",
+        "inference",
+        "compatible-mode",
+        "paas",
+        "conversations",
+        "vector_stores",
+        "assistants",
+        "threads",
+        "runs",
+        "uploads",
+        "fine_tuning",
+        "jobs",
+        "realtime",
+        "evals",
+        "containers",
+        "ocr",
+        "fim",
+        "classifications",
+        "router",
+        "serverless",
+    ]
 )
 _VERSION: Final = re.compile(r"v\d{1,2}([a-z]{1,5}\d{0,2})?\Z")
 _PORTS: Final = {"http": 80, "https": 443}

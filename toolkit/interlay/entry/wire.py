@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from interlay.chain.aio import AsyncIO
 from interlay.chain.call import Call, Response
 from interlay.chain.codings import inflate, narrowed
-from interlay.chain.io import IO, SyncIO, drive
+from interlay.chain.io import SyncIO, drive
 from interlay.chain.monitor import Monitor
 from interlay.chain.run import Sending
 from interlay.chain.stream import Source, Stream
@@ -72,7 +72,7 @@ def library_of(client: object) -> ModuleType | None:
 
 
 @lru_cache(maxsize=8)
-def transports(module: ModuleType) -> Transports:
+def transports(module: ModuleType) -> Transports:  # noqa: C901 - six small classes
     """Our transport classes for ``module``, made once."""
     errors = _Errors(module)
 
@@ -150,7 +150,7 @@ def transports(module: ModuleType) -> Transports:
             self.inner.__enter__()
             return self
 
-        def __exit__(self, *exc_info: Any) -> None:
+        def __exit__(self, *exc_info: object) -> None:
             self.inner.__exit__(*exc_info)
 
         def close(self) -> None:
@@ -197,7 +197,7 @@ def transports(module: ModuleType) -> Transports:
             await self.inner.__aenter__()
             return self
 
-        async def __aexit__(self, *exc_info: Any) -> None:
+        async def __aexit__(self, *exc_info: object) -> None:
             await self.inner.__aexit__(*exc_info)
 
         async def aclose(self) -> None:
@@ -223,8 +223,14 @@ class _Errors:
         self._module = module
         # The first class that fits decides.
         self._kinds: tuple[tuple[Any, Any], ...] = (
-            (module.ConnectTimeout, lambda: WireTimeout("no connection in time", phase="connect", connected=False)),
-            (module.PoolTimeout, lambda: WireTimeout("no free connection in time", phase="pool", connected=False)),
+            (
+                module.ConnectTimeout,
+                lambda: WireTimeout("no connection in time", phase="connect", connected=False),
+            ),
+            (
+                module.PoolTimeout,
+                lambda: WireTimeout("no free connection in time", phase="pool", connected=False),
+            ),
             (module.WriteTimeout, lambda: WireTimeout("not sent in time", phase="write")),
             (module.TimeoutException, lambda: WireTimeout("no answer in time", phase="read")),
             (module.ConnectError, lambda: ConnectError("no connection")),
@@ -399,10 +405,9 @@ def _outgoing(call: Call) -> Any:
     assert isinstance(request, HTTPRequest)
     body = call.outgoing()
     asked = None
-    if call.route.asks_usage and body is not None and call.body_kind == "open" and call.streamed:
-        if not call.outline.wants_usage:
-            assert call.dialect is not None
-            asked = call.dialect.ask_usage(body)
+    may_ask = call.route.asks_usage and call.body_kind == "open" and call.streamed and not call.outline.wants_usage
+    if may_ask and body is not None and call.dialect is not None:
+        asked = call.dialect.ask_usage(body)
     accepted = request.header("accept-encoding")
     encodings = narrowed(accepted) if accepted else None
     call.run.asked_usage = asked is not None

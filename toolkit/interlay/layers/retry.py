@@ -45,7 +45,11 @@ class Retry:
     ) -> None:
         if not isinstance(attempts, int) or attempts < 1:
             raise ConfigError(f"Retry(attempts={attempts!r}): expected a whole number of sends, 1 or more")
-        for name, value in (("backoff", backoff), ("max_wait", max_wait), ("max_retry_after", max_retry_after)):
+        for name, value in (
+            ("backoff", backoff),
+            ("max_wait", max_wait),
+            ("max_retry_after", max_retry_after),
+        ):
             if not (isinstance(value, int | float) and value >= 0):
                 raise ConfigError(f"Retry({name}={value!r}): expected seconds, 0 or more")
         if mode not in ("on", "shadow"):
@@ -109,7 +113,9 @@ class Retry:
         if call.deadline is not None and call.io.monotonic() + wait >= call.deadline:
             return False
         shadow = self.mode == "shadow"
-        call.verdict(Verdict(layer="retry", action="retry", reason=reason, shadow=shadow, seconds=0 if shadow else wait))
+        call.verdict(
+            Verdict(layer="retry", action="retry", reason=reason, shadow=shadow, seconds=0 if shadow else wait)
+        )
         if shadow:
             return False
         await call.io.sleep(wait, deadline=call.deadline)

@@ -65,7 +65,9 @@ class WireTimeout(WireError, TimeoutError):
 class Refused(InterlayError):
     """A layer refused a call. At a seam it is answered in the dialect's own error shape, never raised."""
 
-    def __init__(self, message: str, *, status: int, type: str, code: str | None = None, retryable: bool = False) -> None:
+    def __init__(
+        self, message: str, *, status: int, type: str, code: str | None = None, retryable: bool = False
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.type = type

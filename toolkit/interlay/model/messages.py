@@ -14,14 +14,13 @@ import msgspec
 
 from interlay.model.usage import Usage
 
-Role = Literal["system", "developer", "user", "assistant", "tool"]
-
 
 class Node(msgspec.Struct, omit_defaults=True, kw_only=True):
     """What all canonical nodes share."""
 
     raw: dict[str, Any] | None = None
-    """The JSON object this node was decoded from, less the children that are nodes of their own."""
+    """The JSON object this node was decoded from. Where children stood that are nodes of their own there is an
+    empty value of the same kind (``""``, ``[]``, ``{}``): it keeps their place and the form that was used."""
     origin: str | None = None
     """The dialect ``raw`` is written in."""
 
@@ -34,6 +33,8 @@ class Part(Node, tag_field="type", kw_only=True):
 
 
 class Text(Part, tag="text", kw_only=True):
+    """Plain text."""
+
     text: str
     citations: list[dict[str, Any]] = []
 
@@ -49,6 +50,8 @@ class Image(Part, tag="image", kw_only=True):
 
 
 class Audio(Part, tag="audio", kw_only=True):
+    """Recorded or spoken sound."""
+
     data: str | None = None
     """Base64."""
     format: str | None = None
@@ -82,6 +85,8 @@ class ToolCall(Part, tag="tool_call", kw_only=True):
 
 
 class ToolResult(Part, tag="tool_result", kw_only=True):
+    """What a tool gave back."""
+
     tool_call_id: str
     content: list[Part] = []
     is_error: bool = False
@@ -97,6 +102,8 @@ class Reasoning(Part, tag="reasoning", kw_only=True):
 
 
 class Refusal(Part, tag="refusal", kw_only=True):
+    """The model says that it will not."""
+
     text: str
 
 
@@ -105,7 +112,10 @@ class Opaque(Part, tag="opaque", kw_only=True):
 
 
 class Message(Node, kw_only=True):
-    role: Role | str
+    """One turn of a conversation."""
+
+    role: str
+    """``system``, ``developer``, ``user``, ``assistant`` or ``tool``; others as the provider has them."""
     content: list[AnyPart] = []
     name: str | None = None
 
@@ -127,7 +137,10 @@ class Tool(Node, kw_only=True):
 
 
 class ToolChoice(Node, kw_only=True):
-    mode: Literal["auto", "none", "required", "named"] | str
+    """Whether, and which, tools the model is to call."""
+
+    mode: str
+    """``auto``, ``none``, ``required`` or ``named``; others as the provider has them."""
     name: str | None = None
     parallel: bool | None = None
 
@@ -142,6 +155,8 @@ class OutputFormat(Node, kw_only=True):
 
 
 class ChatRequest(Node, kw_only=True):
+    """What is asked."""
+
     model: str | None = None
     messages: list[Message] = []
     """System text comes first, as messages of role ``system`` or ``developer``, wherever the API carries it."""
@@ -168,6 +183,8 @@ class ChatRequest(Node, kw_only=True):
 
 
 class Choice(Node, kw_only=True):
+    """One of the answers."""
+
     index: int = 0
     message: Message
     finish_reason: str | None = None
@@ -179,6 +196,8 @@ class Choice(Node, kw_only=True):
 
 
 class ChatResponse(Node, kw_only=True):
+    """What was answered."""
+
     id: str | None = None
     model: str | None = None
     created: int | None = None
@@ -191,8 +210,20 @@ class Delta(Node, kw_only=True):
     """What one stream event says. An event may say nothing canonical (a ping): then it has no delta."""
 
     kind: Literal[
-        "start", "text", "reasoning", "signature", "refusal", "tool_call", "tool_arguments", "audio", "citation",
-        "part", "finish", "usage", "error", "end"
+        "start",
+        "text",
+        "reasoning",
+        "signature",
+        "refusal",
+        "tool_call",
+        "tool_arguments",
+        "audio",
+        "citation",
+        "part",
+        "finish",
+        "usage",
+        "error",
+        "end",
     ]
     choice: int = 0
     block: int = 0
