@@ -15,7 +15,10 @@ CostSource = Literal["computed", "provider_reported", "estimated", "partial", "c
 
 
 class CostLine(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """One priced quantity. ``amount`` is exactly ``quantity * price / per`` (times ``multiplier``), in US dollars."""
+    """One priced quantity.
+
+    ``amount`` is exactly ``quantity * price / per`` (times ``multiplier``), in US dollars.
+    """
 
     unit: str
     quantity: int
@@ -34,8 +37,8 @@ class Cost(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What one attempt, or one record, cost.
 
     ``source`` says how sure the figure is: ``computed`` (reported usage times dated prices),
-    ``provider_reported`` (the provider stated it), ``estimated`` (no quantity was reported), ``partial`` (some
-    were), ``cache_hit`` (nothing was sent), ``unknown`` (no price, or no usage; ``amount`` is then None).
+    ``provider_reported`` (the provider stated it), ``estimated`` (no quantity was reported), ``partial``
+    (some were), ``cache_hit`` (nothing was sent), ``unknown`` (``reason`` says why; ``amount`` is None).
     """
 
     amount: Decimal | None
@@ -52,7 +55,7 @@ class Cost(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """US dollars a cache hit did not spend."""
     reason: str | None = None
     """Why the amount is unknown, in a word: ``no_provider`` (the host is in no catalogue), ``no_price`` (a
-    quantity that was used has no price row), ``no_usage`` (nothing was reported and nothing could be counted),
+    quantity that was used has no price row), ``no_usage`` (nothing was reported, nothing could be counted),
     ``price_failed`` (a fault of ours; the log has it)."""
     flags: tuple[str, ...] = ()
     """What to doubt about a known amount: ``usage_inconsistent`` and ``usage_invalid`` as in ``Usage.flags``,

@@ -1,0 +1,266 @@
+"""What a call cost: checked usage times dated prices, line by line, exactly."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from os import PathLike
+from typing import Any, Final
+
+from interlay.cost.book import Price, PriceBook, default_book
+from interlay.cost.leaves import Leaf, input_leaves, output_leaves
+from interlay.cost.reading import MAKERS, dialect_name, read
+from interlay.cost.rows import Row
+from interlay.model.cost import EXACT, Cost, CostLine, CostSource, Estimate, Priced, PriceFn, plain
+from interlay.model.errors import ConfigError
+from interlay.model.usage import Usage
+
+logger = logging.getLogger("interlay.cost")
+
+_DRIFT: Final = Decimal("0.02")
+_ZERO: Final = Decimal(0)
+_NOTHING: Final = Usage()
+
+
+def price(
+    usage: object,
+    *,
+    api: str,
+    model: str,
+    at: dt.datetime | str,
+    prices: PriceBook | Iterable[Mapping[str, Any] | Row] | str | PathLike[str] | None = None,
+    provider: str | None = None,
+    tier: str | None = None,
+    region: str | None = None,
+) -> Cost:
+    """What one response cost, in US dollars.
+
+    Args:
+        usage: The provider's usage object, its JSON text (fractions are then read as decimals), a ``Usage``,
+            the events of a stream as JSON objects in order, or None where nothing was reported.
+        api: The API's name, such as ``chat.completions``, ``messages``, ``responses``, or a dialect's.
+        model: The model that served the call.
+        at: When the request was sent, as an aware datetime or ISO 8601 text with a time zone. The price in
+            force at that time is the one that counts.
+        prices: Rows, a book, or a path to a file of rows; they are then all there is. None is the vendored
+        book.
+        provider: Who served the call, by the catalogue's id. None is the API's own maker.
+        tier: The tier that served the call, where the usage object does not say.
+        region: The region that served the call, for prices that differ by it.
+
+    Raises:
+        ConfigError: An argument is wrong. What is wrong with the provider's figures never raises: see
+            ``Cost.flags`` and ``Cost.reason``.
+    """
+    name = dialect_name(api)
+    if not isinstance(model, str) or not model:
+        raise ConfigError(f"model: {model!r}; expected the name of a model")
+    when = _moment(at)
+    book = _book(prices)
+    reported, counted = read(usage, name)
+    if tier is None and api == "messages.batches":
+        tier = "batch"
+    what = Priced(
+        provider=provider if provider is not None else MAKERS.get(name),
+        api=name,
+        model=model,
+        service_tier=tier,
+        region=region,
+    )
+    return Pricer(book).compute(reported, what, when, counted)
+
+
+def pricer(book: PriceBook | None = None) -> PriceFn:
+    """What the chain is given to turn usage into money; it never raises. None is the vendored book."""
+    return Pricer(book)
+
+
+class Pricer:
+    """Prices calls by one book. Calling it never raises: a fault of ours is logged once, its cost unknown."""
+
+    __slots__ = ("_alarmed", "_book", "_failed")
+
+    def __init__(self, book: PriceBook | None = None) -> None:
+        self._book = book
+        self._failed = False
+        self._alarmed: set[str | None] = set()
+
+    def __call__(self, usage: Usage | None, what: Priced, when: dt.datetime, estimate: Estimate | None) -> Cost:
+        """The cost of one response; see ``interlay.model.cost.PriceFn``."""
+        try:
+            return self.compute(usage, what, when, estimate)
+        except Exception:
+            if not self._failed:
+                self._failed = True
+                logger.exception("a call could not be priced; it is not reported again")
+            return Cost(amount=None, source="unknown", reason="price_failed")
+
+    def compute(self, usage: Usage | None, what: Priced, when: dt.datetime, estimate: Estimate | None) -> Cost:
+        """The same, and a fault of ours raises."""
+        cost = self._computed(usage, what, when, estimate)
+        if usage is not None and usage.cost is not None:
+            return self._reported(usage.cost, cost, what.model)
+        return cost
+
+    def _computed(self, usage: Usage | None, what: Priced, when: dt.datetime, estimate: Estimate | None) -> Cost:
+        bill = _Bill(usage, estimate)
+        if not bill.has_quantities:
+            return Cost(amount=None, source="unknown", reason="no_usage")
+        book = self._book
+        if book is None:
+            book = self._book = default_book()
+        tier = bill.usage.service_tier or what.service_tier
+        tariff = book.tariff(
+            what.provider,
+            what.model,
+            when.date() if when.tzinfo is dt.UTC else when.astimezone(dt.UTC).date(),
+            requested=what.requested_model,
+            tier=tier,
+            region=what.region,
+        )
+        if tariff is None:
+            return Cost(amount=None, source="unknown", reason="no_price" if what.provider else "no_provider")
+        if not bill.add_all(tariff.at(when)):
+            return Cost(amount=None, source="unknown", reason="no_price")
+        return bill.cost(("tier_unpriced",) if tariff.tier_unpriced else ())
+
+    def _reported(self, amount: Decimal, computed: Cost, model: str | None) -> Cost:
+        """The provider's own figure, with ours beside it."""
+        amount, own = plain(amount), computed.amount
+        flags = computed.flags
+        if own is not None and abs(EXACT.subtract(amount, own)) > EXACT.multiply(_DRIFT, amount):
+            flags = (*flags, "price_drift")
+            if model not in self._alarmed and len(self._alarmed) < 1000:
+                self._alarmed.add(model)
+                logger.warning(
+                    "the provider reports %s US dollars for a call to %s, the price book says %s",
+                    amount,
+                    model,
+                    own,
+                )
+        line = CostLine(unit="provider_reported", quantity=1, price=amount, per=1, amount=amount)
+        return Cost(amount=amount, source="provider_reported", lines=(line,), computed=own, flags=flags)
+
+
+class _Bill:
+    """The quantities of one response, and the lines they come to."""
+
+    __slots__ = ("_completion", "_estimate", "_fits", "_lines", "_prompt", "has_quantities", "usage")
+
+    def __init__(self, usage: Usage | None, estimate: Estimate | None) -> None:
+        self.usage = usage if usage is not None else _NOTHING
+        self._estimate = estimate
+        self._fits = True
+        self._lines: list[CostLine] = []
+        self._prompt = self.usage.input_tokens
+        self._completion = self.usage.output_tokens
+        if estimate is not None:
+            if self._prompt is None:
+                self._prompt = estimate.input_tokens
+            if self._completion is None:
+                self._completion = estimate.output_tokens
+        # A completion that we counted ourselves says nothing without the prompt it answered.
+        self.has_quantities = self._prompt is not None or self.usage.output_tokens is not None or bool(self.usage.tools)
+
+    def add_all(self, prices: Mapping[str, tuple[Price, ...]]) -> bool:
+        """Make the lines. False where something that was used has no price."""
+        usage, prompt, completion = self.usage, self._prompt, self._completion
+        size = prompt or 0
+        if prompt is not None:
+            if usage.input_tokens is None:
+                leaves = [("input", prompt)]
+            else:
+                leaves, fits = input_leaves(usage, prompt)
+                self._fits = fits
+            if not self._add(leaves, prices, size, estimated=usage.input_tokens is None):
+                return False
+        if completion is not None:
+            if usage.output_tokens is None:
+                leaves = [("output", completion)]
+            else:
+                leaves, fits = output_leaves(usage, completion)
+                self._fits = self._fits and fits
+            if not self._add(leaves, prices, size, estimated=usage.output_tokens is None):
+                return False
+        if usage.tools and not self._add(list(usage.tools.items()), prices, size):
+            return False
+        return "request" not in prices or self._add([("request", 1)], prices, size)
+
+    def _add(
+        self,
+        leaves: list[Leaf],
+        prices: Mapping[str, tuple[Price, ...]],
+        size: int,
+        *,
+        estimated: bool = False,
+    ) -> bool:
+        merged: dict[Price, int] = {}
+        for unit, quantity in leaves:
+            if quantity:
+                for cell in prices.get(unit, ()):
+                    if size > cell.over or not cell.over:
+                        merged[cell] = merged.get(cell, 0) + quantity
+                        break
+                else:
+                    return False
+        for cell, quantity in merged.items():
+            self._lines.append(
+                CostLine(
+                    unit=cell.unit,
+                    quantity=quantity,
+                    price=cell.price,
+                    per=cell.per,
+                    multiplier=cell.multiplier,
+                    amount=plain(EXACT.multiply(cell.rate, quantity)),
+                    price_from=cell.price_from,
+                    estimated=estimated,
+                )
+            )
+        return True
+
+    def cost(self, flags: tuple[str, ...]) -> Cost:
+        usage, estimate = self.usage, self._estimate
+        amount = _ZERO
+        for line in self._lines:
+            amount = EXACT.add(amount, line.amount)
+        if usage.flags:
+            flags = (*usage.flags, *flags)
+        if not self._fits and "usage_inconsistent" not in flags:
+            flags = ("usage_inconsistent", *flags)
+        if usage.input_tokens is not None and usage.output_tokens is not None:
+            return Cost(amount=plain(amount), source="computed", lines=tuple(self._lines), flags=flags)
+        is_counted = estimate is not None and any(line.estimated for line in self._lines)
+        nothing = usage.input_tokens is None and usage.output_tokens is None and not usage.tools
+        source: CostSource = "estimated" if nothing else "partial"
+        return Cost(
+            amount=plain(amount),
+            source=source,
+            lines=tuple(self._lines),
+            estimated=True,
+            tokenizer=estimate.tokenizer if is_counted and estimate is not None else None,
+            flags=flags,
+        )
+
+
+def _moment(at: dt.datetime | str) -> dt.datetime:
+    when: object = at
+    if isinstance(at, str):
+        try:
+            when = dt.datetime.fromisoformat(at)
+        except ValueError:
+            when = None
+    if not isinstance(when, dt.datetime) or when.tzinfo is None:
+        raise ConfigError(f"at: {at!r}; expected a time with its zone, such as 2026-11-01T12:00:00Z")
+    return when
+
+
+def _book(
+    prices: PriceBook | Iterable[Mapping[str, Any] | Row] | str | PathLike[str] | None,
+) -> PriceBook | None:
+    if prices is None or isinstance(prices, PriceBook):
+        return prices
+    if isinstance(prices, str | PathLike):
+        return PriceBook.load(prices)
+    return PriceBook.of(prices)
