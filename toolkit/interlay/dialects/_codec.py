@@ -1,0 +1,96 @@
+"""What the codecs share: patching instead of rebuilding, and typed looks at foreign objects.
+
+A node that was decoded keeps its JSON object in ``raw``, less the children that are nodes of their own: in their
+place stands an empty value of the same kind (``""``, ``[]``, ``{}``), so that the order of keys and the form that
+was used are kept. To encode it, a codec writes the wire members of the node as it is and of the node as it was
+(read again from ``raw``): what differs between the two is patched into ``raw``, and nothing else is touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from interlay.model.errors import DecodeError
+from interlay.model.messages import Node
+
+N = TypeVar("N", bound=Node)
+
+Object = dict[str, Any]
+
+
+def encode_node(node: N, origin: str, read: Callable[[Object], N], write: Callable[[N], Object]) -> Object:
+    """The JSON object of ``node`` in dialect ``origin``, less its children.
+
+    ``write`` gives the wire members that a node's canonical fields make, ``read`` is how a node is decoded.
+    """
+    members = write(node)
+    if node.raw is None or node.origin != origin:
+        return members
+    return patched(node.raw, write(read(node.raw)), members)
+
+
+def patched(raw: Object, before: Mapping[str, Any], after: Mapping[str, Any]) -> Object:
+    """A copy of ``raw`` with the members set that ``after`` has otherwise than ``before``, and those it lacks
+    removed. Objects in objects are patched the same way."""
+    result = dict(raw)
+    for key, value in after.items():
+        if key in before and same(before[key], value):
+            continue
+        old, was = raw.get(key), before.get(key)
+        if isinstance(value, dict) and isinstance(old, dict) and isinstance(was, dict):
+            result[key] = patched(old, was, value)
+        else:
+            result[key] = value
+    for key in before:
+        if key not in after:
+            result.pop(key, None)
+    return result
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equality of JSON values, to which ``true`` is no ``1``."""
+    return one == other and (type(one) is type(other) or not isinstance(one, bool | int))
+
+
+def without_none(**members: Any) -> Object:
+    """``members`` that are not None."""
+    return {key: value for key, value in members.items() if value is not None}
+
+
+def an_object(value: Any, what: str) -> Object:
+    """``value`` if it is a JSON object, else ``DecodeError``."""
+    if not isinstance(value, dict):
+        raise DecodeError(f"{what} is no object")
+    return value
+
+
+def objects(value: Any, what: str) -> list[Object]:
+    """``value`` if it is a list of objects; empty for null. Else ``DecodeError``."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise DecodeError(f"{what} is no list")
+    return [an_object(item, what) for item in value]
+
+
+def a_str(value: Any) -> str | None:
+    """``value`` if it is a string, else None: so are the other three for their types."""
+    return value if isinstance(value, str) else None
+
+
+def an_int(value: Any) -> int | None:
+    """Booleans are no integers, and what exceeds 64 bits is none that an API means."""
+    return value if type(value) is int and -(2**63) <= value < 2**63 else None
+
+
+def a_float(value: Any) -> float | None:
+    return value if type(value) is float or (type(value) is int and abs(value) < 2**63) else None
+
+
+def a_bool(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def a_dict(value: Any) -> Object | None:
+    return value if isinstance(value, dict) else None

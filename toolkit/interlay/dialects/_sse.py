@@ -1,0 +1,123 @@
+"""Server-sent events, sans-io: bytes in, events out.
+
+Written to the event stream format of the WHATWG HTML standard: lines end in CR LF, LF or CR, a blank line ends an
+event, ``data`` lines are joined by newlines. What is cut off at the end of bytes the standard throws away; here it
+is given out by ``finish``, since a provider's last event may lack its blank line.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from interlay.model.errors import DecodeError
+from interlay.model.protocols import WireEvent
+
+MAX_EVENT: Final = 4 * 1024 * 1024
+
+_BOM: Final = b"\xef\xbb\xbf"
+_LINE_END: Final = re.compile(rb"\r\n|\n|\r")
+# A CR at the end of what has come may be the first half of a CR LF: then the event is not over yet.
+_EVENT_END: Final = re.compile(rb"[\r\n](?:(?<=\r)\n|(?<=\n)|(?!\n|\Z))(?:\r\n|\n|\r(?!\n|\Z))")
+
+
+def _named(raw: bytes) -> WireEvent | None:
+    """An event of the two lines ``event`` and ``data``, read quickly; None when it is of another form."""
+    if raw.startswith(b"event: "):
+        end = raw.find(b"\n")
+        if raw.startswith(b"data: ", end + 1) and raw.find(b"\n", end + 1) == len(raw) - 2:
+            return WireEvent(raw, raw[7:end].decode("utf-8", "replace"), raw[end + 7 : -2])
+    return None
+
+
+class SSEFramer:
+    """Cuts server-sent events. Where the bytes were split into chunks makes no difference to the events."""
+
+    __slots__ = ("_cr", "_first", "_held", "_limit", "_searched")
+
+    def __init__(self, *, limit: int = MAX_EVENT) -> None:
+        self._limit = limit
+        self._held = bytearray()
+        self._searched = 0
+        self._cr = False
+        """Whether a CR is in what is held."""
+        self._first = True
+
+    def feed(self, chunk: bytes) -> list[WireEvent]:
+        """Events completed by ``chunk``.
+
+        Raises ``DecodeError`` when one event exceeds the limit, after those before it have been given out. Then
+        ``finish`` gives back what is held, and nothing more can be fed.
+        """
+        held = self._held
+        if not held:
+            return self._cut(chunk)
+        held += chunk
+        self._cr = self._cr or b"\r" in chunk
+        # What ends the event may have begun in what was searched: "\r\n\r" and "\n".
+        start = max(0, self._searched - 3)
+        if not (_EVENT_END.search(held, start) if self._cr else held.find(b"\n\n", start) >= 0):
+            self._searched = len(held)
+            self._refuse_if_large()
+            return []
+        whole = bytes(held)
+        held.clear()
+        return self._cut(whole)
+
+    def finish(self) -> list[WireEvent]:
+        """The event that was not ended, if there is one."""
+        held = bytes(self._held)
+        self._held.clear()
+        if not held:
+            return []
+        return [WireEvent(held, None, None) if len(held) > self._limit else self._event(held)]
+
+    def _cut(self, data: bytes) -> list[WireEvent]:
+        events: list[WireEvent] = []
+        start, size = 0, len(data)
+        plain = b"\r" not in data
+        while start < size:
+            if plain:
+                end = data.find(b"\n\n", start) + 2
+                if end == 1:
+                    break
+            else:
+                match = _EVENT_END.search(data, start)
+                if match is None:
+                    break
+                end = match.end()
+            if end - start > self._limit:
+                break
+            raw = data[start:end]
+            if plain and raw.startswith(b"data: ") and raw.find(b"\n") == end - start - 2:
+                events.append(WireEvent(raw, None, raw[6:-2]))
+                self._first = False
+            else:
+                events.append((plain and _named(raw)) or self._event(raw))
+            start = end
+        if start < size:
+            self._held += data[start:] if start else data
+            self._searched = 0
+            self._cr = not plain
+            if not events:
+                self._refuse_if_large()
+        return events
+
+    def _refuse_if_large(self) -> None:
+        if len(self._held) > self._limit:
+            raise DecodeError(f"an event of more than {self._limit} bytes")
+
+    def _event(self, raw: bytes) -> WireEvent:
+        text = raw
+        if self._first:
+            self._first = False
+            text = raw.removeprefix(_BOM)
+        name: str | None = None
+        lines: list[bytes] = []
+        for line in _LINE_END.split(text):
+            field, _, value = line.partition(b":")
+            if field == b"data":
+                lines.append(value.removeprefix(b" "))
+            elif field == b"event":
+                name = value.removeprefix(b" ").decode("utf-8", "replace")
+        return WireEvent(raw, name, b"\n".join(lines) if lines else None)

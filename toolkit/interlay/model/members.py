@@ -1,0 +1,127 @@
+"""The members of a JSON object, found and changed in its bytes.
+
+Nothing is decoded and encoded again, so all that is not changed stays byte for byte: white space, escapes, the form
+of numbers, the order of keys, keys that stand there twice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Final
+
+import msgspec
+
+from interlay.model.errors import DecodeError
+from interlay.model.json import encode
+
+
+class Member(msgspec.Struct, frozen=True):
+    """Where a member of an object stands: offsets into its bytes, ends exclusive."""
+
+    key: str
+    start: int
+    """Of the key's opening quote."""
+    value: int
+    end: int
+
+
+_STRING: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_BLANK: Final = re.compile(rb"[ \t\r\n]*+")
+_KEY: Final = re.compile(_STRING + rb"[ \t\r\n]*+:[ \t\r\n]*+", re.DOTALL)
+_SCALAR: Final = re.compile(_STRING + rb"|[^\s,\]}\[{\"]++", re.DOTALL)
+_NESTED: Final = re.compile(_STRING + rb"|[\[\]{}]", re.DOTALL)
+_VALUES: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_TEXT: Final = msgspec.json.Decoder(str)
+
+
+def members(data: bytes) -> list[Member]:
+    """All members of the object ``data``, in order, those with equal keys too. Raises ``DecodeError``."""
+    try:
+        values = _VALUES.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise DecodeError("no JSON object") from None
+    return list(_walk(data, values))
+
+
+def find_member(data: bytes, key: str) -> Member | None:
+    """The member ``key`` as JSON readers see it: the last one of that name. Raises ``DecodeError``."""
+    found = None
+    for member in members(data):
+        if member.key == key:
+            found = member
+    return found
+
+
+def cut_member(data: bytes, key: str) -> bytes:
+    """``data`` without any member ``key``, and without the comma that parted it. Raises ``DecodeError``."""
+    found = members(data)
+    view, kept, at = memoryview(data), [], 0
+    if found and found[0].key == key:
+        rest = next((member.start for member in found if member.key != key), found[-1].end)
+        kept, at = [view[: found[0].start]], rest
+    for before, member in pairwise(found):
+        if member.key == key and before.end >= at:
+            kept.append(view[at : before.end])
+            at = member.end
+    return b"".join((*kept, view[at:])) if kept else data
+
+
+def set_member(data: bytes, key: str, value: bytes) -> bytes:
+    """``data`` with the JSON ``value`` in the place of member ``key``, or behind the last member where there is none.
+
+    Of several of that name the last, which is the one that counts, is set. Raises ``DecodeError``.
+    """
+    found = members(data)
+    view = memoryview(data)
+    for member in reversed(found):
+        if member.key == key:
+            return b"".join((view[: member.value], value, view[member.end :]))
+    end = found[-1].end if found else data.index(b"{") + 1
+    return b"".join((view[:end], b"," if found else b"", encode(key), b":", value, view[end:]))
+
+
+def _walk(data: bytes, values: dict[str, msgspec.Raw]) -> Iterator[Member]:
+    """Msgspec has found the values, and with them their lengths; here they are put in place.
+
+    Of two members with equal keys it kept the last, so where a value does not stand as expected, it is scanned.
+    """
+    at = _skip(data, data.index(b"{") + 1)
+    while data[at] != 0x7D:  # }
+        match = _KEY.match(data, at)
+        if match is None:
+            raise DecodeError("no JSON object")
+        key = _TEXT.decode(data[at : data.rindex(b'"', at, match.end()) + 1])
+        value = bytes(values[key])
+        end = match.end() + len(value)
+        if not data.startswith(value, match.end()) or data[_skip(data, end)] not in b",}":
+            end = _end_of_value(data, match.end())
+        yield Member(key, at, match.end(), end)
+        at = _skip(data, end)
+        if data[at] == 0x2C:  # ,
+            at = _skip(data, at + 1)
+
+
+def _skip(data: bytes, at: int) -> int:
+    match = _BLANK.match(data, at)
+    assert match is not None
+    return match.end()
+
+
+def _end_of_value(data: bytes, at: int) -> int:
+    if data[at] not in b"[{":
+        match = _SCALAR.match(data, at)
+        if match is None:
+            raise DecodeError("no JSON object")
+        return match.end()
+    depth = 0
+    for match in _NESTED.finditer(data, at):
+        mark = match.group()
+        if mark in b"[{":
+            depth += 1
+        elif mark in b"]}":
+            depth -= 1
+            if depth == 0:
+                return match.end()
+    raise DecodeError("no JSON object")
