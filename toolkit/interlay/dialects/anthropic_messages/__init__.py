@@ -1,0 +1,63 @@
+"""Anthropic messages: ``POST …/v1/messages``, whole or streamed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from interlay.dialects._sse import SSEFramer
+from interlay.dialects.anthropic_messages import failures, figures, said
+from interlay.dialects.anthropic_messages.outline import Tracker, outline
+from interlay.model.protocols import Outline, WireEvent
+from interlay.model.record import Failure
+from interlay.model.usage import Usage
+
+
+class AnthropicMessages:
+    """The codec between the Messages API and the canonical model."""
+
+    name = "anthropic-messages"
+    operation = "chat"
+
+    def matches(self, method: str, path: str) -> bool:
+        """Also ``/messages`` under a gateway's base, but not the messages of another API's threads."""
+        if method != "POST" or not path.endswith("/messages"):
+            return False
+        return path.endswith("/v1/messages") or path.split("/")[-3:-2] != ["threads"]
+
+    def outline(self, body: bytes) -> Outline:
+        return outline(body)
+
+    def framer(self) -> SSEFramer:
+        return SSEFramer()
+
+    def tracker(self) -> Tracker:
+        return Tracker()
+
+    def usage(self, raw: Mapping[str, Any] | bytes) -> Usage:
+        return figures.parse(raw) if isinstance(raw, bytes) else figures.read(raw)
+
+    def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
+        return failures.decode(body, status, headers)
+
+    def encode_error(self, failure: Failure) -> bytes:
+        return failures.encode(failure)
+
+    def encode_error_event(self, failure: Failure) -> bytes:
+        return b"event: error\ndata: " + failures.encode(failure) + b"\n\n"
+
+    def ask_usage(self, body: bytes) -> bytes | None:
+        """Streams of this API always report usage."""
+        return None
+
+    def hide_usage(self, event: WireEvent) -> bytes:
+        return event.raw
+
+    def prompt(self, body: bytes) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        return said.prompt(body)
+
+    def answer(self, body: bytes) -> list[dict[str, Any]]:
+        return said.answer(body)
+
+    def streamed_answer(self, events: list[WireEvent]) -> list[dict[str, Any]]:
+        return said.streamed_answer(events)
