@@ -22,6 +22,7 @@ SEGMENT_BYTES: Final = 4 * 1024 * 1024
 MAX_BYTES: Final = 256 * 1024 * 1024
 _LOOK_SECONDS: Final = 1.0
 """How often a place that failed is tried again, and one that works is looked at."""
+_SMALLEST_SEGMENT: Final = 1024
 _LARGEST_SEGMENT: Final = 1024 * 1024 * 1024
 
 _News = tuple[int, str, object, object]
@@ -51,8 +52,8 @@ class Journal:
         segment_bytes: int = SEGMENT_BYTES,
         max_bytes: int = MAX_BYTES,
     ) -> None:
-        if not 1024 <= segment_bytes <= _LARGEST_SEGMENT:
-            raise ValueError(f"segment_bytes={segment_bytes}: expected 1024 to {_LARGEST_SEGMENT}")
+        if not _SMALLEST_SEGMENT <= segment_bytes <= _LARGEST_SEGMENT:
+            raise ValueError(f"segment_bytes={segment_bytes}: expected {_SMALLEST_SEGMENT} to {_LARGEST_SEGMENT}")
         if max_bytes < 2 * segment_bytes:
             raise ValueError(f"max_bytes={max_bytes}: expected two segments of {segment_bytes} or more")
         self.path: Final = (Path(path).expanduser() if path is not None else default_path()).absolute()
@@ -125,7 +126,6 @@ class Journal:
         self._missed = 0
         """Dropped since the last frame, which the next one will say."""
         self._look_at = self._retry_at = 0.0
-        self._adopt = True
         self._refused = False
 
     def _in_child(self) -> None:
@@ -161,6 +161,10 @@ class Journal:
         self._size += size
         self._sequence += 1
         self._missed = 0
+        if self.trouble is not None:  # over, now that a write went through: a full disk opens files gladly
+            self.trouble = None
+            line = "the journal at %s is written again; %s records were dropped"
+            self._news = (logging.INFO, line, self.path, self.dropped)
         return True
 
     def _ready(self, now: float, need: int) -> bool:
@@ -181,33 +185,25 @@ class Journal:
                 if room and os.fstat(self._fd).st_nlink:
                     return True
                 self._release()
-            opened = open_segment(self.path, need, self._segment_bytes, self._max_bytes, adopt=self._adopt)
+            opened = open_segment(self.path, need, self._segment_bytes, self._max_bytes)
         except OSError as error:
             self._fail(error, now)
             return False
         self._fd, self._name, self._size, self._sequence = opened
-        if self.trouble is not None:
-            self.trouble = None
-            self._news = (
-                logging.INFO,
-                "the journal at %s is written again; %s records were dropped",
-                self.path,
-                self.dropped,
-            )
         return True
 
     def _fail(self, error: OSError | MemoryError, now: float) -> None:
         """Take back what was half written, let go, and try again in a while."""
         reason = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
         if self._fd >= 0:
+            if getattr(error, "errno", None) == errno.EFBIG and self._size >= _SMALLEST_SEGMENT:
+                self._segment_bytes = self._size  # a limit on files: the next one ends before it
             # If this fails too, readers step over the half frame.
             with suppress(OSError):
                 os.ftruncate(self._fd, self._size)
                 if not self._size:
                     (self.path / self._name).unlink()
             self._release()
-        # A file-size limit is the old segment's trouble, a new one may do; a full disk needs no more files.
-        self._adopt = getattr(error, "errno", None) != errno.EFBIG
         self._retry_at = now + _LOOK_SECONDS
         if self.trouble is None:
             line = "the journal at %s cannot be written: %s; calls go on, their records are dropped and counted"

@@ -107,21 +107,22 @@ def read_tally(folder: Path | int) -> Tally:
         return Tally()
 
 
-def open_segment(path: Path, need: int, segment_bytes: int, max_bytes: int, *, adopt: bool = True) -> Writable:
+def open_segment(path: Path, need: int, segment_bytes: int, max_bytes: int) -> Writable:
     """A segment with room for ``need`` bytes, in a folder that is made if missing and kept within bounds.
 
-    Takes over a segment that nobody writes to any more where there is one and ``adopt`` is true. Raises
-    ``OSError``; ``UnsafeFolder`` is one.
+    Takes over a segment that nobody writes to any more where there is one. Raises ``OSError``, of which
+    ``UnsafeFolder`` is one.
     """
     with open_folder(path) as folder:
         segments = list_segments(folder)
         segments = _make_room(folder, segments, max_bytes - max(segment_bytes, need))
-        if adopt:
-            for segment in sorted(segments, key=lambda s: s.changed_ns, reverse=True):
-                if segment.size <= segment_bytes * 3 // 4 and segment.size + need <= segment_bytes:
-                    taken = _take_over(folder, segment.name)
-                    if taken is not None:
-                        return taken
+        for segment in sorted(segments, key=lambda s: s.changed_ns, reverse=True):
+            # Those that are nearly full are not worth looking into.
+            most = min(segment_bytes * 3 // 4, segment_bytes - need)
+            if segment.size <= most:
+                taken = _take_over(folder, segment.name, most)
+                if taken is not None:
+                    return taken
         return _create(folder)
 
 
@@ -176,19 +177,25 @@ def _make_folder(path: Path) -> None:
 
 
 def _create(folder: int) -> Writable:
-    name = f"{time.time_ns():020d}-{os.getpid()}-{os.urandom(4).hex()}.seg"
-    fd = os.open(name, _NEW_FILE | os.O_APPEND, 0o600, dir_fd=folder)
-    with suppress(OSError):  # a file system without locks: then nobody can take it over, or delete it, either
-        try_lock(fd)
-    return Writable(fd, name, 0, 0)
+    while True:
+        name = f"{time.time_ns():020d}-{os.getpid()}-{os.urandom(4).hex()}.seg"
+        fd = os.open(name, _NEW_FILE | os.O_APPEND, 0o600, dir_fd=folder)
+        try:
+            if try_lock(fd):
+                return Writable(fd, name, 0, 0)
+        except OSError:  # a file system without locks: nobody can take the segment over, or delete it, either
+            return Writable(fd, name, 0, 0)
+        os.close(fd)  # somebody was quicker to take it over than we to lock it
 
 
-def _take_over(folder: int, name: str) -> Writable | None:
+def _take_over(folder: int, name: str, most: int) -> Writable | None:
     """Become the writer of a segment that has none, less what its last writer left half written."""
     with _unless_in_use(folder, name, os.O_RDWR | os.O_APPEND) as fd:
         if fd is None:
             return None
         size = os.fstat(fd).st_size
+        if size > most:  # its writer went on since the folder was listed
+            return None
         last = last_frame(fd, size)
         if size and (last is None or last.version != VERSION):
             return None
