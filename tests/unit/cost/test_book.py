@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from interlay.cost import PriceBook, default_book, price
+from interlay.cost.snapshot import FOLDER, additions, snapshot
 from interlay.model.errors import ConfigError
 from interlay.model.usage import Usage
 
@@ -74,7 +75,10 @@ def test_a_tier_that_served_has_its_own_price_from_its_day_on() -> None:
 def test_our_additions_fill_gaps_and_go_behind_the_snapshot() -> None:
     usage = Usage(input_tokens=10, input_audio_tokens=10, output_tokens=10, output_audio_tokens=10)
     cost = price(usage, api="chat", model="gpt-4o-audio-preview-2024-12-17", at=AT)
-    assert [(line.unit, line.price) for line in cost.lines] == [("input_audio", 40), ("output_audio", 80)]
+    assert [(line.unit, line.price) for line in cost.lines] == [
+        ("input_audio", Decimal(40)),
+        ("output_audio", Decimal(80)),
+    ]
 
 
 def test_a_users_rows_go_before_the_snapshot_unit_by_unit() -> None:
@@ -157,16 +161,21 @@ def test_a_wrong_argument_is_named(arguments: dict[str, Any], message: str) -> N
         price(**{"usage": {}, "api": "embeddings", "model": "m", "at": AT, **arguments})
 
 
-def test_the_snapshot_is_whole() -> None:
-    """Every row can be looked up, on every day something starts, and gives an exact rate."""
-    folder = Path(__import__("interlay.cost.snapshot").cost.snapshot.FOLDER)
-    count = 0
-    for path in sorted(folder.glob("*.jsonl")):
+def test_every_model_of_the_snapshot_can_be_looked_up() -> None:
+    found = 0
+    for path in sorted(FOLDER.glob("*.jsonl")):
         if path.stem == "additions":
             continue
         lines = [json.loads(line) for line in path.read_text().splitlines()]
-        days = {line["model"]: dt.date(2026, 11, 25) for line in lines[1:]}
-        for model, day in days.items():
-            tariff = default_book().tariff(path.stem, model, day)
-            count += tariff is not None
-    assert count > 2_000
+        for model in {line["model"] for line in lines if line.get("price")}:
+            book = snapshot(path.stem)
+            assert book is not None
+            assert book.rows(model)
+            found += default_book().tariff(path.stem, model, dt.date(2026, 11, 25)) is not None
+    assert found > 2_000
+
+
+def test_every_addition_says_where_it_comes_from() -> None:
+    for row in additions():
+        assert row.source
+        assert row.checked

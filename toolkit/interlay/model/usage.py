@@ -11,8 +11,8 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Quantities a provider reported for one response. All counts are tokens unless the name says otherwise.
 
     ``input_tokens`` and ``output_tokens`` are inclusive totals: what the prompt and the completion hold as a
-    whole, whatever the provider's own field means. The other token counts are *parts* of one of the two totals.
-    ``None`` is "not reported"; a reported zero is zero.
+    whole, whatever the provider's own field means. The other token counts are *parts* of one of the two
+    totals. ``None`` is "not reported"; a reported zero is zero.
     """
 
     input_tokens: int | None = None
@@ -43,14 +43,14 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Part of the output: predicted tokens that were not used, and are billed all the same."""
 
     tools: dict[str, int] = {}
-    """Units of server-side tools by the name of the unit they are priced in, such as ``{"web_search": 3}``."""
+    """Units of server-side tools by the name of the unit they are priced in: ``{"web_search": 3}``."""
     service_tier: str | None = None
     """The tier that served the call, where the usage object says so."""
     cost: Decimal | None = None
     """US dollars, where the provider itself states what it charged."""
     flags: tuple[str, ...] = ()
-    """What is wrong with the provider's figures: ``usage_inconsistent`` (parts exceed their total, or the total
-    differs from its parts), ``usage_invalid`` (a figure that is no non-negative integer up to 2**53, or a cost
-    that is no decimal with an exponent of at most 30 either way)."""
+    """What is wrong with the provider's figures: ``usage_inconsistent`` (parts exceed their total, or the
+    total differs from its parts), ``usage_invalid`` (a figure that is no non-negative integer up to 2**53, or
+    a cost that is no decimal with an exponent of at most 30 either way)."""
     raw: msgspec.Raw = msgspec.Raw(b"null")
     """The provider's own usage object, as it stood on the wire."""
