@@ -60,6 +60,28 @@ def test_the_same_model_costs_what_it_cost_on_the_day() -> None:
     assert (before, after) == (Decimal("0.435"), Decimal("0.66"))
 
 
+@pytest.mark.parametrize(
+    ("provider", "model", "prompt", "expected"),
+    [
+        ("xai", "grok-4.20", 199_999, "1.25"),
+        ("xai", "grok-4.20", 200_000, "2.5"),  # from the threshold on
+        ("gemini", "gemini-2.5-pro", 200_000, "1.25"),
+        ("gemini", "gemini-2.5-pro", 200_001, "2.5"),  # strictly over it
+        ("anthropic", "claude-sonnet-4-5", 200_000, "3"),
+        ("anthropic", "claude-sonnet-4-5", 200_001, "6"),
+    ],
+)
+def test_thresholds_are_each_vendors_own(provider: str, model: str, prompt: int, expected: str) -> None:
+    usage = Usage(input_tokens=prompt, output_tokens=0)
+    cost = price(usage, api="chat", provider=provider, model=model, at=AT)
+    assert cost.lines[0].price == Decimal(expected)
+
+
+def test_a_name_of_any_length_is_only_a_name() -> None:
+    assert million("gpt-4o" * 100_000, "openai") is None
+    assert million("gpt-4o", "openai", tier="x" * 1000) is None
+
+
 def test_peak_hours_hold() -> None:
     assert million("deepseek-v4-pro", "deepseek", "2026-11-20T01:00:00Z") == Decimal("1.32")
     assert million("deepseek-v4-pro", "deepseek", "2026-11-20T04:00:00Z") == Decimal("0.66")

@@ -16,6 +16,7 @@ from interlay.model.cost import EXACT, plain
 from interlay.providers import provider as catalogue_row
 
 _REMEMBERED: Final = 1024
+_MAX_NAME: Final = 256
 _VENDORED: Final = 0  # the snapshot's layer: our additions only fill its gaps, a user's rows go before it
 _STANDARD: Final = frozenset(("", "default", "standard", "auto", "on_demand"))
 
@@ -108,6 +109,11 @@ class PriceBook:
         """
         if tier is not None and tier in _STANDARD:
             tier = None
+        # What is remembered is bounded in number, so it must be in size: names come from foreign responses.
+        if model is not None and len(model) > _MAX_NAME:
+            model = None
+        if (tier is not None and len(tier) > _MAX_NAME) or (requested is not None and len(requested) > _MAX_NAME):
+            return None
         return self._tariff(provider, model, requested, day, tier, region)
 
     def _make_tariff(

@@ -85,7 +85,7 @@ class Pricer:
     def __init__(self, book: PriceBook | None = None) -> None:
         self._book = book
         self._failed = False
-        self._alarmed: set[str | None] = set()
+        self._alarmed: set[str] = set()
 
     def __call__(self, usage: Usage | None, what: Priced, when: dt.datetime, estimate: Estimate | None) -> Cost:
         """The cost of one response; see ``interlay.model.cost.PriceFn``."""
@@ -132,12 +132,13 @@ class Pricer:
         flags = computed.flags
         if own is not None and abs(EXACT.subtract(amount, own)) > EXACT.multiply(_DRIFT, amount):
             flags = (*flags, "price_drift")
-            if model not in self._alarmed and len(self._alarmed) < 1000:
-                self._alarmed.add(model)
+            name = (model or "")[:100]
+            if name not in self._alarmed and len(self._alarmed) < 1000:
+                self._alarmed.add(name)
                 logger.warning(
-                    "the provider reports %s US dollars for a call to %s, the price book says %s",
+                    "the provider reports %s US dollars for a call to %r, the price book says %s",
                     amount,
-                    model,
+                    name,
                     own,
                 )
         line = CostLine(unit="provider_reported", quantity=1, price=amount, per=1, amount=amount)
