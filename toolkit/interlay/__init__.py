@@ -9,7 +9,7 @@ client = interlay.wrap(OpenAI())
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from interlay import cost as cost
@@ -52,12 +52,31 @@ _HOMES = {
     "wrap": "interlay.entry.clients",
 }
 
-__all__ = [*_HOMES, "__version__", "cost"]
+__all__ = [
+    "Chain",
+    "Layer",
+    "Observe",
+    "Observer",
+    "Record",
+    "Retry",
+    "Role",
+    "Secret",
+    "Timeout",
+    "__version__",
+    "carry",
+    "cost",
+    "flush",
+    "last",
+    "setup",
+    "unwrap",
+    "using",
+    "wrap",
+]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in _HOMES:
-        value = getattr(importlib.import_module(_HOMES[name]), name)
+        value: object = getattr(importlib.import_module(_HOMES[name]), name)
     elif name in ("cost", "testing"):
         value = importlib.import_module(f"interlay.{name}")
     else:

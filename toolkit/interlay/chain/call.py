@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from interlay.chain.stream import Stream
 from interlay.model import json
-from interlay.model.errors import ConfigError, DecodeError
+from interlay.model.errors import ConfigError, DecodeError, WireError
 from interlay.model.protocols import Dialect, Outline
 from interlay.model.record import Failure, Identity, Server, Verdict
 
@@ -72,7 +72,7 @@ class Call:
         "parent_id", "request", "resumed", "route", "run", "spent",
     )  # fmt: skip
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - made in one place
         self,
         *,
         id: str,
@@ -98,8 +98,8 @@ class Call:
         """``open`` bodies may be changed; ``sealed`` ones are signed above the seam; ``opaque`` ones are not read."""
         self.deadline = deadline
         """Point on ``io.monotonic()``'s clock that belongs to the whole call, its retries included; or None."""
-        self.resumed = False
-        """True when an SDK above us retries a call whose earlier run has been recorded."""
+        self.resumed: WireError | None = None
+        """When an SDK above us retries a call whose earlier run ended in an error of the wire: its like."""
         self.spent = 0
         """Sends that earlier runs of this call have made."""
         self.changed = False

@@ -75,6 +75,10 @@ class Chain:
         return response
 
 
+def _is_async(kind: type) -> bool:
+    return any(inspect.iscoroutinefunction(vars(base).get("__call__")) for base in kind.__mro__)
+
+
 def _round(layer: Layer, inner: Next) -> Next:
     def through(call: Call) -> Awaitable[Response]:
         return layer(call, inner)
@@ -92,9 +96,7 @@ def _sorted_out(parts: Sequence[object]) -> tuple[list[Layer], list[object]]:
             )
         if isinstance(part, Observe):
             observers.append(part)
-        elif isinstance(getattr(part, "role", None), Role) and inspect.iscoroutinefunction(
-            getattr(type(part), "__call__", None)
-        ):
+        elif isinstance(getattr(part, "role", None), Role) and _is_async(type(part)):
             layers.append(part)
         elif is_observer(part):
             observers.append(part)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from interlay.model.errors import DecodeError
@@ -140,6 +141,7 @@ def inflate(content_encoding: str) -> Inflate | None:
     return Inflate(decoders)
 
 
+@lru_cache(64)
 def narrowed(accept_encoding: str) -> str | None:
     """The value of ``accept-encoding`` less the codings we cannot undo; None when nothing has to change."""
     parts = [part.strip() for part in accept_encoding.split(",") if part.strip()]

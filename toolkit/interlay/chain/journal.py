@@ -8,6 +8,7 @@ import os
 import threading
 import weakref
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic, time_ns
@@ -111,10 +112,10 @@ class Journal:
             self._closed = True
             self._release()
 
-    def __del__(self) -> None:
-        # No lock: nobody else has this object any more.
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        # No lock: nobody else has this object any more. At the interpreter's exit `os` may be gone.
         if getattr(self, "_fd", -1) >= 0:
-            self._release()
+            close(self._fd)
 
     def _reset(self) -> None:
         # Reentrant for signal handlers; looked up at use: under gevent's monkey patching it is gevent's own.

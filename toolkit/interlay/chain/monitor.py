@@ -228,7 +228,7 @@ class Monitor:
 
     def _distrust(self) -> None:
         """A fault of ours in reading a response: it goes on unread, as the user's call must not notice."""
-        logger.error("a response could not be read; it is forwarded unread", exc_info=True)
+        logger.error("a response could not be read; it is forwarded unread", exc_info=True)  # noqa: LOG014
         self.opaque = True
 
     def _look_no_more(self, piece: bytes) -> None:

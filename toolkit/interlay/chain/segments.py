@@ -14,7 +14,7 @@ import re
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -181,11 +181,13 @@ def _create(folder: int) -> Writable:
         name = f"{time.time_ns():020d}-{os.getpid()}-{os.urandom(4).hex()}.seg"
         fd = os.open(name, _NEW_FILE | os.O_APPEND, 0o600, dir_fd=folder)
         try:
-            if try_lock(fd):
-                return Writable(fd, name, 0, 0)
+            locked = try_lock(fd)
         except OSError:  # a file system without locks: nobody can take the segment over, or delete it, either
+            locked = True
+        is_ = os.fstat(fd)
+        if locked and not is_.st_size and is_.st_nlink:
             return Writable(fd, name, 0, 0)
-        os.close(fd)  # somebody was quicker to take it over than we to lock it
+        os.close(fd)  # between its making and its locking somebody took it over, and may even be done with it
 
 
 def _take_over(folder: int, name: str, most: int) -> Writable | None:
@@ -255,20 +257,22 @@ def _make_room(folder: int, segments: list[Segment], limit: int) -> list[Segment
 def _delete_oldest(folder: int, limit: int) -> list[Segment]:
     kept = sorted(list_segments(folder), key=lambda s: (s.changed_ns, s.name))
     tally, doomed = read_tally(folder), list[tuple[Segment, int]]()
-    for segment in list(kept):
-        if _fits(kept, limit):
-            break
-        with _unless_in_use(folder, segment.name, os.O_RDONLY) as fd:
+    with ExitStack() as locked:  # until all are gone, or one could be taken over in between
+        for segment in list(kept):
+            if _fits(kept, limit):
+                break
+            fd = locked.enter_context(_unless_in_use(folder, segment.name, os.O_RDONLY))
             if fd is None:
                 continue
+            kept.remove(segment)
             if segment.name in tally.last:  # counted already, by somebody who died before deleting it
                 os.unlink(segment.name, dir_fd=folder)
             else:
-                last = last_frame(fd, os.fstat(fd).st_size)
-                doomed.append((segment, last.sequence + 1 if last else 0))
-        kept.remove(segment)
-    if doomed:
-        _delete(folder, tally, doomed)
+                size = os.fstat(fd).st_size
+                last = last_frame(fd, size)
+                doomed.append((segment._replace(size=size), last.sequence + 1 if last else 0))
+        if doomed:
+            _delete(folder, tally, doomed)
     return sorted(kept)
 
 

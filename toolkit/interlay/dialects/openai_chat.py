@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
-from interlay.dialects.counts import Counts, object_of, objects, text
+from interlay.dialects.counts import MAX_COUNT, Counts, object_of, objects, text
 from interlay.dialects.sse import SSEFramer
 from interlay.model import json
 from interlay.model.errors import DecodeError
@@ -277,12 +277,93 @@ def _strings(values: Iterable[Any]) -> Iterable[str]:
             yield from _strings(v for k, v in value.items() if k not in ("type", "id"))
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
+
+
+class _Details(msgspec.Struct):
+    cached_tokens: _Count | None = None
+    cache_write_tokens: _Count | None = None
+    audio_tokens: _Count | None = None
+    image_tokens: _Count | None = None
+    reasoning_tokens: _Count | None = None
+    accepted_prediction_tokens: _Count | None = None
+    rejected_prediction_tokens: _Count | None = None
+
+
+class _Figures(msgspec.Struct):
+    """The usage object as OpenAI sends it, and by name what other hosts add to it."""
+
+    prompt_tokens: _Count
+    completion_tokens: _Count
+    total_tokens: _Count
+    prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
+    service_tier: str | None = None
+    cost: msgspec.Raw = _NOTHING
+    cost_in_usd_ticks: msgspec.Raw = _NOTHING
+    prompt_cache_hit_tokens: msgspec.Raw = _NOTHING
+    cached_tokens: msgspec.Raw = _NOTHING
+    reasoning_tokens: msgspec.Raw = _NOTHING
+    citation_tokens: msgspec.Raw = _NOTHING
+    num_search_queries: msgspec.Raw = _NOTHING
+
+
+_figures: Final = json.Reader(_Figures)
+_NO_DETAILS: Final = _Details()
+
+
 def _usage(raw: bytes) -> Usage | None:
+    """What nearly all responses carry is read in one typed pass; anything else number by number."""
+    try:
+        figures = _figures.read(raw)
+    except DecodeError:
+        figures = None
+    if figures is not None and (usage := _as_openai(figures, raw)) is not None:
+        return usage
     try:
         fields = json.decode_exact(raw)
     except DecodeError:
         return None
     return _canonical(fields, raw) if isinstance(fields, dict) else None
+
+
+def _as_openai(said: _Figures, raw: bytes) -> Usage | None:
+    """Usage in OpenAI's own shape, with nothing to doubt; None for every other."""
+    inputs, outputs = said.prompt_tokens, said.completion_tokens
+    if (
+        said.total_tokens != inputs + outputs
+        or said.cost
+        or said.cost_in_usd_ticks
+        or said.prompt_cache_hit_tokens
+        or said.cached_tokens
+        or said.reasoning_tokens
+        or said.citation_tokens
+        or said.num_search_queries
+    ):
+        return None
+    prompt, completion = said.prompt_tokens_details or _NO_DETAILS, said.completion_tokens_details or _NO_DETAILS
+    read, written = prompt.cached_tokens or 0, prompt.cache_write_tokens or 0
+    audio, image = prompt.audio_tokens or 0, prompt.image_tokens or 0
+    reasoning, spoken = completion.reasoning_tokens or 0, completion.audio_tokens or 0
+    drawn = completion.image_tokens or 0
+    accepted, rejected = completion.accepted_prediction_tokens or 0, completion.rejected_prediction_tokens or 0
+    if max(read, written, audio, image) > inputs or max(reasoning, spoken, drawn, accepted, rejected) > outputs:
+        return None
+    return Usage(
+        input_tokens=inputs,
+        output_tokens=outputs,
+        cache_read_tokens=read,
+        cache_write_tokens=written,
+        input_audio_tokens=audio,
+        input_image_tokens=image,
+        reasoning_tokens=reasoning,
+        output_audio_tokens=spoken,
+        output_image_tokens=drawn,
+        accepted_prediction_tokens=accepted,
+        rejected_prediction_tokens=rejected,
+        service_tier=said.service_tier,
+        raw=msgspec.Raw(raw),
+    )
 
 
 def _canonical(fields: Mapping[str, Any], raw: bytes) -> Usage:

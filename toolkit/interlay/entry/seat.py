@@ -18,6 +18,7 @@ from interlay.chain.run import new_id
 from interlay.entry import scope
 from interlay.entry.request import HTTPRequest
 from interlay.model.cost import PriceFn
+from interlay.model.errors import WireError
 from interlay.model.record import Server
 from interlay.providers.hosts import asks_usage, provider_of
 
@@ -83,6 +84,7 @@ class Resumable(msgspec.Struct):
     target: str
     deadline: float | None = None
     spent: int = 0
+    error: type[WireError] | None = None
 
 
 _resumable: contextvars.ContextVar[Resumable | None] = contextvars.ContextVar("interlay_call", default=None)
@@ -130,16 +132,21 @@ class Seat:
             deadline=here.deadline,
         )
         if resumed is not None:
-            call.resumed = True
             call.spent = resumed.spent
+            if resumed.error is not None:
+                call.resumed = resumed.error("all sends that this call may make have been made")
             call.expire(resumed.deadline)
         return call
 
     async def run(self, call: Call, send: Terminal) -> Response:
         """Send ``call`` through the chain."""
         chain = self.chain
+        error: type[WireError] | None = None
         try:
             response = await chain.run(call, chain.bind(send), self.recorder)
+        except WireError as raised:
+            error = type(raised)
+            raise
         finally:
             _resumable.set(
                 Resumable(
@@ -147,6 +154,7 @@ class Seat:
                     target=call.route.target,
                     deadline=call.deadline,
                     spent=call.spent + len(call.run.sendings),
+                    error=error,
                 )
             )
         if self._retries and response.status >= 400:

@@ -262,6 +262,8 @@ class _Errors:
             return cause
         if isinstance(error, WireTimeout):
             return self._module.ReadTimeout(str(error))  # type: ignore[no-any-return]
+        if isinstance(error, ConnectError):
+            return self._module.ConnectError(str(error))  # type: ignore[no-any-return]
         return self._module.ReadError(str(error))  # type: ignore[no-any-return]
 
     def drive(self, coroutine: Any) -> Any:

@@ -62,8 +62,10 @@ class Retry:
         self._random = random
 
     async def __call__(self, call: Call, next: Next) -> Response:
-        # A call that an SDK repeats has used up sends already; its first send here is always made.
-        sent = min(call.spent, self.attempts - 1)
+        # A call that an SDK repeats has used up sends already.
+        sent = call.spent
+        if sent >= self.attempts and call.resumed is not None and self.mode == "on":
+            raise call.resumed
         while True:
             sent += 1
             try:
