@@ -78,9 +78,7 @@ def read_literal(node: ast.expr) -> Any:
         case ast.List(elts=items) | ast.Tuple(elts=items):
             return [read_literal(item) for item in items]
         case ast.Dict(keys=keys, values=values):
-            return {
-                read_literal(k): read_literal(v) for k, v in zip(keys, values, strict=True) if k is not None
-            }
+            return {read_literal(k): read_literal(v) for k, v in zip(keys, values, strict=True) if k is not None}
         case ast.Call(func=ast.Name(id="Decimal"), args=[argument]):
             return Decimal(read_literal(argument))
         case ast.Call(func=function, args=arguments, keywords=keywords):
@@ -97,7 +95,7 @@ def read_package(wheel: Path) -> list[Node]:
     source = zipfile.ZipFile(wheel).read("genai_prices/data.py").decode()
     for statement in ast.parse(source).body:
         if isinstance(statement, ast.AnnAssign) and ast.unparse(statement.target) == "providers":
-            providers: list[Node] = read_literal(statement.value or ast.List())
+            providers: list[Node] = read_literal(statement.value or ast.List(elts=[]))
             return providers
     raise ValueError("the package's data module has no `providers`")
 
@@ -185,10 +183,7 @@ def condition(key: str, value: str) -> tuple[str, str]:
 
 def set_rows(model: Node, prices: Node, conditions: Row) -> list[Row]:
     return [
-        ordered(
-            {"model": model.get("id"), "unit": unit, "price": price, "per": per, "tier_over": over}
-            | conditions
-        )
+        ordered({"model": model.get("id"), "unit": unit, "price": price, "per": per, "tier_over": over} | conditions)
         for unit, per, over, price in price_cells(prices)
     ]
 
@@ -209,9 +204,7 @@ def ordered(row: Row) -> Row:
 
 def key_of(row: Row) -> str:
     """What makes two rows prices of the same thing."""
-    return json.dumps(
-        [row.get(name) for name in ("model", "unit", "tier_over", "hours_utc", "weekdays", "when")]
-    )
+    return json.dumps([row.get(name) for name in ("model", "unit", "tier_over", "hours_utc", "weekdays", "when")])
 
 
 def merge(old: list[Row], new: list[Row], today: str, gone: set[str]) -> list[Row]:
@@ -270,9 +263,7 @@ def write_provider(provider: Node, version: str, today: str) -> str:
     """One provider's file, brought up to date: its text."""
     path = FOLDER / f"{provider.get('id')}.jsonl"
     old_head, old_models, old_rows = read_file(path)
-    models = [
-        {"model": model.get("id"), "match": clause(model.get("match"))} for model in provider.get("models")
-    ]
+    models = [{"model": model.get("id"), "match": clause(model.get("match"))} for model in provider.get("models")]
     names = {model["model"] for model in models}
     gone = {model["model"] for model in old_models} - names
     new_rows = [row for model in provider.get("models") for row in rows_of(model)]
@@ -301,9 +292,7 @@ def download(version: str | None, folder: str) -> Path:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("version", nargs="?", help="of the package; the newest when left out")
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; fail when something would change"
-    )
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when something would change")
     options = parser.parse_args()
     today = dt.datetime.now(dt.UTC).date().isoformat()
     stale = []

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from interlay.chain.recorder import Guarded, Recorder
-from interlay.model.cost import Cost, Estimate, Priced, PriceFn
+from interlay.model.cost import Cost, Estimate, Priced, PriceFn, total
 from interlay.model.errors import DecodeError, InterlayError, Refused, WireError
 from interlay.model.record import (
     Answered,
@@ -336,10 +336,10 @@ def _usage(attempts: tuple[Attempt, ...]) -> Usage | None:
     usages = [attempt.usage for attempt in attempts if attempt.usage is not None]
     if len(usages) <= 1:
         return usages[0] if usages else None
-    total = usages[-1]
+    joined = usages[-1]
     for usage in usages[:-1]:
-        total = _add(total, usage)
-    return total
+        joined = _add(joined, usage)
+    return joined
 
 
 def _add(left: Usage, right: Usage) -> Usage:
@@ -368,9 +368,10 @@ def _cost(attempts: tuple[Attempt, ...]) -> Cost | None:
         return Cost(amount=None, source="unknown", reason=next(c.reason for c in billed if c.amount is None))
     sources = {cost.source for cost in billed}
     return Cost(
-        amount=sum((amount for amount in amounts if amount is not None), Decimal(0)),
+        amount=total(amount for amount in amounts if amount is not None),
         source=sources.pop() if len(sources) == 1 else "partial" if any(c.estimated for c in billed) else "computed",
         lines=tuple(line for cost in billed for line in cost.lines),
         estimated=any(cost.estimated for cost in billed),
         tokenizer=next((cost.tokenizer for cost in billed if cost.tokenizer), None),
+        flags=tuple(dict.fromkeys(flag for cost in billed for flag in cost.flags)),
     )

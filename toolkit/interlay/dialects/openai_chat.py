@@ -464,8 +464,10 @@ class OpenAIChat:
     def tracker(self) -> OpenAIChatTracker:
         return OpenAIChatTracker()
 
-    def usage(self, raw: Mapping[str, Any]) -> Usage:
-        return _canonical(raw, msgspec.json.encode(raw))
+    def usage(self, raw: Mapping[str, Any] | bytes) -> Usage:
+        if isinstance(raw, bytes):
+            return _usage(raw) or Usage(flags=("usage_invalid",))
+        return _canonical(raw, json.encode(raw))
 
     def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
         try:

@@ -186,7 +186,7 @@ class Seat:
             provider=self.provider or provider_of(name),
             target=f"{url.scheme}://{name}{shown}",
             server=Server(address=host, port=port),
-            asks_usage=self.provider == "openai" or asks_usage(name, url.params.get("api-version")),
+            asks_usage=asks_usage(name, url.params.get("api-version")),
         )
 
 

@@ -87,9 +87,7 @@ class Priced(msgspec.Struct, frozen=True, kw_only=True):
     """The provider's own name of the region, where prices differ by it."""
 
 
-EXACT: Final = Context(
-    prec=400, Emin=-200, Emax=200, traps=[InvalidOperation, DivisionByZero, Overflow, Inexact]
-)
+EXACT: Final = Context(prec=400, Emin=-200, Emax=200, traps=[InvalidOperation, DivisionByZero, Overflow, Inexact])
 """Money is computed in this context, by its methods: it raises where it would have to round. Figures that are
 checked (counts up to 2**53, decimals with exponents up to 30 either way) never bring it to that."""
 
@@ -97,11 +95,7 @@ checked (counts up to 2**53, decimals with exponents up to 30 either way) never 
 def plain(amount: Decimal) -> Decimal:
     """The same amount without trailing zeros and, where it is whole, without an exponent."""
     amount = EXACT.normalize(amount)
-    return (
-        EXACT.quantize(amount, _ONE)
-        if amount >= _TEN and amount == EXACT.to_integral_value(amount)
-        else amount
-    )
+    return EXACT.quantize(amount, _ONE) if amount >= _TEN and amount == EXACT.to_integral_value(amount) else amount
 
 
 _ONE: Final = Decimal(1)

@@ -54,21 +54,35 @@ class Tracker(Protocol):
     """Gathers from a response what the record needs. Sees every event once, or the whole body once, and never
     raises on foreign bytes."""
 
-    id: str | None
-    model: str | None
-    usage: Usage | None
-    service_tier: str | None
-    finish_reasons: list[str]
-    """One per choice, canonical."""
     finished: bool
     """True once the dialect's own end was seen: its terminal event, or a whole body."""
-    ended_well: bool
-    """True when an end of bytes here would be no cut: ``finished``, or all that can be asked of a host that
-    sends no terminal event (openai-chat: every choice has its finish reason)."""
     failure: Failure | None
     """An error the provider reported inside a 200."""
     output_tokens_estimate: float
     """Script-aware count of the text that came, fractional; see ``interlay.model.tokens``."""
+
+    @property
+    def id(self) -> str | None: ...
+
+    @property
+    def model(self) -> str | None: ...
+
+    @property
+    def usage(self) -> Usage | None: ...
+
+    @property
+    def service_tier(self) -> str | None: ...
+
+    @property
+    def finish_reasons(self) -> list[str]:
+        """One per choice, canonical."""
+        ...
+
+    @property
+    def ended_well(self) -> bool:
+        """True when an end of bytes here would be no cut: ``finished``, or all that can be asked of a host that
+        sends no terminal event (openai-chat: every choice has its finish reason)."""
+        ...
 
     def event(self, event: WireEvent) -> None: ...
 

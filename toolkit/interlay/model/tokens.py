@@ -116,9 +116,7 @@ def _content(content: str | list[str] | list[_Piece] | list[str | _Piece]) -> fl
 
 
 def _piece(piece: _Piece) -> float:
-    total = sum(
-        estimate(text) for text in (piece.text, piece.thinking, piece.refusal, piece.arguments) if text
-    )
+    total = sum(estimate(text) for text in (piece.text, piece.thinking, piece.refusal, piece.arguments) if text)
     total += (len(bytes(piece.input)) + len(bytes(piece.output))) * _OTHER
     if piece.content:
         total += _content(piece.content)

@@ -37,7 +37,6 @@ def transports(module: ModuleType) -> Transports:
     Faults are raised as that library raises them when they happen on a socket. A transport's ``player`` may be
     replaced at any time.
     """
-
     return Transports(_sync(module), _asynchronous(module))
 
 
