@@ -23,10 +23,11 @@ _SHIELD_SECONDS = 5.0
 class AsyncIO:
     """The colour that suspends. Cancellation reaches what it runs."""
 
-    __slots__ = ("runner",)
+    __slots__ = ("runner", "slept")
 
     def __init__(self, runner: Runner) -> None:
         self.runner = runner
+        self.slept = 0.0
 
     def monotonic(self) -> float:
         return time.monotonic()
@@ -34,6 +35,7 @@ class AsyncIO:
     async def sleep(self, seconds: float, *, deadline: float | None = None) -> None:
         if deadline is not None and time.monotonic() + seconds > deadline:
             raise WireTimeout("the wait would go past the deadline", phase="deadline")
+        self.slept += seconds
         await anyio.sleep(seconds)
 
     async def run(self, work: Callable[[], T]) -> T:

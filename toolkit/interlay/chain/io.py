@@ -24,6 +24,8 @@ class IO(Protocol):
     """The only doors out of a layer. Times are seconds; deadlines are points on ``monotonic()``'s clock."""
 
     runner: Runner
+    slept: float
+    """Seconds spent in ``sleep`` so far."""
 
     def monotonic(self) -> float:
         """The clock that deadlines are measured by."""
@@ -88,10 +90,11 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
 class SyncIO:
     """The blocking colour. One per call: it carries the deadline that the wire narrows its time-outs to."""
 
-    __slots__ = ("deadline", "runner")
+    __slots__ = ("deadline", "runner", "slept")
 
     def __init__(self, runner: Runner) -> None:
         self.runner = runner
+        self.slept = 0.0
         self.deadline: float | None = None
 
     def monotonic(self) -> float:
@@ -100,6 +103,7 @@ class SyncIO:
     async def sleep(self, seconds: float, *, deadline: float | None = None) -> None:
         if deadline is not None and time.monotonic() + seconds > deadline:
             raise WireTimeout("the wait would go past the deadline", phase="deadline")
+        self.slept += seconds
         time.sleep(seconds)  # noqa: ASYNC251 - stepped, not awaited: blocking is what this colour does
 
     async def run(self, work: Callable[[], T]) -> T:

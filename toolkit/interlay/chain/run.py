@@ -53,11 +53,13 @@ def new_id() -> str:
 class Sending:
     """An attempt while it is under way."""
 
-    __slots__ = ("attempt", "billable", "error", "headers", "monitor", "sent_at", "started", "status")
+    __slots__ = ("attempt", "billable", "error", "headers", "monitor", "sent_at", "started", "status", "waited")
 
     def __init__(self) -> None:
         self.sent_at = time.time()
         self.started = perf_counter()
+        self.waited = 0.0
+        """Seconds until the status and headers came, or the send failed."""
         self.status: int | None = None
         self.headers: Callable[[str], str | None] | None = None
         self.monitor: Monitor | None = None
@@ -111,6 +113,7 @@ class Run:
     def failed(self, call: Call, sending: Sending, error: BaseException) -> None:
         """A send ended without a response."""
         failure = failure_of(error)
+        sending.waited = perf_counter() - sending.started
         # Nothing reached the provider, or nobody can know what it made of what did.
         unsent = isinstance(error, WireError) and (error.kind == "connect" or not getattr(error, "connected", True))
         sending.billable = False if unsent else None
@@ -120,6 +123,7 @@ class Run:
     def answered(self, call: Call, sending: Sending, response: Response) -> None:
         """A send got its status and headers; its body ends later."""
         sending.status = response.status
+        sending.waited = perf_counter() - sending.started
         sending.headers = response.header
         sending.monitor = response.stream.monitor
 
@@ -225,7 +229,7 @@ class Run:
             ended_at=self.started_at + (now - self.started),
             duration=now - self.started,
             time_to_first_event=first - self.started if first is not None and streamed else None,
-            overhead=self._overhead(response, now),
+            overhead=self._overhead(call, response, now),
             end=end,
             error=self._clean(call, failure),
             parameters=outline.parameters,
@@ -257,11 +261,13 @@ class Run:
             monitor.forget()
         self._recorder.seal(self.record, self.observers)
 
-    def _overhead(self, response: Response | None, now: float) -> float:
-        waited = sum([s.monitor.waited for s in self.sendings if s.monitor is not None])
-        if response is None:
-            return max(0.0, now - self.started - sum(s.attempt.seconds for s in self.sendings if s.attempt))
-        spent = self.entered_seconds + response.stream.seconds(now)
+    def _overhead(self, call: Call, response: Response | None, now: float) -> float:
+        waited = call.io.slept
+        for sending in self.sendings:
+            waited += sending.waited
+            if sending.monitor is not None:
+                waited += sending.monitor.waited
+        spent = now - self.started if response is None else self.entered_seconds + response.stream.seconds(now)
         return max(0.0, spent - waited)
 
     def _clean(self, call: Call, failure: Failure | None) -> Failure | None:
