@@ -21,20 +21,20 @@ _NEXT = """\
 Three lines for your own program:
 
     import interlay
-    interlay.setup()                        # the journal that `interlay calls` reads
-    client = interlay.wrap(OpenAI())        # or Anthropic(), sync or async
+    interlay.setup()                    # the journal that `interlay calls` reads
+    client = interlay.wrap(OpenAI())    # or Anthropic(), sync or async
 """
 
 
-@click.command()
-def demo() -> None:
+@click.command("demo")
+def command() -> None:
     """Two real SDKs, wrapped, against a local provider: a story of eight calls.
 
     Takes about five seconds. Records go to the journal, so `interlay calls` shows them afterwards.
     """
     setup()
     console = Console(highlight=False)
-    console.print("Two real SDKs against a provider on this machine that plays recordings. No key, no network.\n")
+    console.print("Two real SDKs, wrapped, against a local provider that plays recordings.\nNo key, no network.\n")
     told: list[Record] = []
     for title, records in tell():
         told += records
@@ -46,7 +46,7 @@ def demo() -> None:
 def _tree(title: str, records: list[Record]) -> Tree:
     """One call: a branch for each send, whoever repeated it."""
     last = records[-1]
-    tree = Tree(Text.assemble((title, "bold"), f"  {_facts(last)}"), guide_style="dim")
+    tree = Tree(Text.assemble((title, "bold"), f"  {last.served_model or last.model}"), guide_style="dim")
     for record in records:
         for number, attempt in enumerate(record.attempts):
             failed = attempt.error is not None
@@ -59,6 +59,7 @@ def _tree(title: str, records: list[Record]) -> Tree:
             tree.add(Text.assemble((word, style), f"  {_seconds(attempt.seconds)}"))
             if number < len(record.verdicts):
                 tree.add(Text(f"↻ waited {_seconds(record.verdicts[number].seconds)}, then sent again", style="dim"))
+    tree.add(Text(_facts(last)))
     return tree
 
 
@@ -70,10 +71,7 @@ def _facts(record: Record) -> str:
     else:
         money = f"{'~' if cost.estimated else ''}${cost.amount:f}"
     first = f"  first token {_seconds(record.time_to_first_event)}" if record.time_to_first_event is not None else ""
-    return (
-        f"{record.served_model or record.model}  {tokens}  {money}  {_seconds(record.duration)}{first}"
-        f"  interlay {record.overhead * 1e3:.1f} ms"
-    )
+    return f"{tokens}  {money}{first}  interlay {record.overhead * 1e3:.1f} ms"
 
 
 def _sums(records: list[Record]) -> Text:
@@ -83,7 +81,7 @@ def _sums(records: list[Record]) -> Text:
     overhead = sorted(record.overhead for record in records)[len(records) // 2]
     return Text(
         f"\n{calls} calls, {sends} sends, spent ~${sum(amounts):f}; interlay added {overhead * 1e6:.0f} µs to the "
-        f"middle one\n"
+        "middle one\n"
     )
 
 

@@ -1,0 +1,60 @@
+"""OpenAI chat completions, and the hosts that speak it with small differences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from interlay.dialects._sse import SSEFramer
+from interlay.dialects.openai_chat import failures, figures, said
+from interlay.dialects.openai_chat.outline import ask_usage, outline
+from interlay.dialects.openai_chat.tracker import Tracker, hide_usage
+from interlay.model.protocols import Outline, WireEvent
+from interlay.model.record import Failure
+from interlay.model.usage import Usage
+
+
+class OpenAIChat:
+    """``POST …/chat/completions``, at OpenAI, Azure and all who took over the form."""
+
+    name = "openai-chat"
+    operation = "chat"
+
+    def matches(self, method: str, path: str) -> bool:
+        return method == "POST" and path.endswith("/chat/completions")
+
+    def outline(self, body: bytes) -> Outline:
+        return outline(body)
+
+    def framer(self) -> SSEFramer:
+        return SSEFramer()
+
+    def tracker(self) -> Tracker:
+        return Tracker()
+
+    def usage(self, raw: Mapping[str, Any] | bytes) -> Usage:
+        return figures.read(raw) if isinstance(raw, bytes) else figures.of_mapping(raw)
+
+    def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
+        return failures.decode(body, status, headers)
+
+    def encode_error(self, failure: Failure) -> bytes:
+        return failures.encode(failure)
+
+    def encode_error_event(self, failure: Failure) -> bytes:
+        return b"data: " + failures.encode(failure) + b"\n\n"
+
+    def ask_usage(self, body: bytes) -> bytes | None:
+        return ask_usage(body)
+
+    def hide_usage(self, event: WireEvent) -> bytes:
+        return hide_usage(event)
+
+    def prompt(self, body: bytes) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        return said.prompt(body)
+
+    def answer(self, body: bytes) -> list[dict[str, Any]]:
+        return said.answer(body)
+
+    def streamed_answer(self, events: list[WireEvent]) -> list[dict[str, Any]]:
+        return said.streamed_answer(events)
