@@ -60,21 +60,22 @@ def decode_exact(data: bytes, *, limit: int = MAX_BYTES, depth: int = MAX_DEPTH)
 class Reader(Generic[S]):
     """Reads the members that ``shape``, a struct, declares, and skips all others unread.
 
-    Strings that are skipped are not checked for UTF-8. What is skipped costs no memory, so size is the only
-    limit; ``limit`` is in bytes.
+    Strings that are skipped are not checked for UTF-8. What is skipped costs no memory, so ``marks`` may be None
+    for shapes without lists; ``limit`` is in bytes.
     """
 
-    __slots__ = ("_decoder", "_limit", "_shape")
+    __slots__ = ("_decoder", "_limit", "_marks", "_shape")
 
-    def __init__(self, shape: type[S], *, limit: int = MAX_BYTES) -> None:
+    def __init__(self, shape: type[S], *, limit: int = MAX_BYTES, marks: int | None = MAX_MARKS) -> None:
         self._shape = shape
         self._decoder = msgspec.json.Decoder(shape)
         self._limit = limit
+        self._marks = marks
 
     def read(self, data: bytes) -> S:
         """Raises ``DecodeError``, also when a member is of another type than declared."""
-        if len(data) > self._limit:
-            raise DecodeError(f"more than {self._limit} bytes of JSON")
+        if len(data) > SMALL:
+            _guard_size(data, self._limit, self._marks)
         return _run(self._decoder, data)
 
     def lenient(self, data: bytes) -> S:
@@ -83,8 +84,8 @@ class Reader(Generic[S]):
         Raises ``DecodeError`` when ``data`` is no JSON object. Twenty times slower than ``read`` where a type
         is wrong, equally fast where none is.
         """
-        if len(data) > self._limit:
-            raise DecodeError(f"more than {self._limit} bytes of JSON")
+        if len(data) > SMALL:
+            _guard_size(data, self._limit, self._marks)
         try:
             return self._decoder.decode(data)
         except msgspec.ValidationError:
@@ -148,15 +149,17 @@ def _refusal(error: Exception) -> DecodeError:
 def _guard(data: bytes, limit: int, depth: int) -> None:
     """Refuses what is too large, too wide or too deep; cheap where the size alone says that it is neither."""
     size = len(data)
-    if size > limit:
-        raise DecodeError(f"more than {limit} bytes of JSON")
-    if size <= 2 * depth:
-        return
-    opened = data.count(b"{") + data.count(b"[")
-    if size > SMALL and opened + data.count(b",") > MAX_MARKS:
-        raise DecodeError(f"more than {MAX_MARKS} values in JSON")
-    if opened > depth and deeper_than(data, depth):
+    if size > SMALL or size > limit:
+        _guard_size(data, limit, MAX_MARKS)
+    if size > 2 * depth and data.count(b"{") + data.count(b"[") > depth and deeper_than(data, depth):
         raise DecodeError(f"JSON is nested more than {depth} deep")
+
+
+def _guard_size(data: bytes, limit: int, marks: int | None) -> None:
+    if len(data) > limit:
+        raise DecodeError(f"more than {limit} bytes of JSON")
+    if marks is not None and data.count(b",") + data.count(b"{") + data.count(b"[") > marks:
+        raise DecodeError(f"more than {marks} values in JSON")
 
 
 def deeper_than(data: bytes, depth: int) -> bool:

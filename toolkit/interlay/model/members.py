@@ -7,7 +7,6 @@ of numbers, the order of keys, keys that stand there twice.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final
 
@@ -17,7 +16,7 @@ from interlay.model.errors import DecodeError
 from interlay.model.json import encode
 
 
-class Member(msgspec.Struct, frozen=True):
+class Member(msgspec.Struct, frozen=True, gc=False):
     """Where a member of an object stands: offsets into its bytes, ends exclusive."""
 
     key: str
@@ -28,8 +27,9 @@ class Member(msgspec.Struct, frozen=True):
 
 
 _STRING: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_BLANK: Final = re.compile(rb"[ \t\r\n]*+")
-_KEY: Final = re.compile(_STRING + rb"[ \t\r\n]*+:[ \t\r\n]*+", re.DOTALL)
+_BLANK: Final = rb"[ \t\r\n]*+"
+_KEY: Final = re.compile(_BLANK + b"(" + _STRING + b")" + _BLANK + b":" + _BLANK, re.DOTALL)
+_AFTER: Final = re.compile(_BLANK + rb"[,}]")
 _SCALAR: Final = re.compile(_STRING + rb"|[^\s,\]}\[{\"]++", re.DOTALL)
 _NESTED: Final = re.compile(_STRING + rb"|[\[\]{}]", re.DOTALL)
 _VALUES: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -42,7 +42,7 @@ def members(data: bytes) -> list[Member]:
         values = _VALUES.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise DecodeError("no JSON object") from None
-    return list(_walk(data, values))
+    return _walk(data, values)
 
 
 def find_member(data: bytes, key: str) -> Member | None:
@@ -82,34 +82,31 @@ def set_member(data: bytes, key: str, value: bytes) -> bytes:
     return b"".join((view[:end], b"," if found else b"", encode(key), b":", value, view[end:]))
 
 
-def _walk(data: bytes, values: dict[str, msgspec.Raw]) -> Iterator[Member]:
-    """Msgspec has found the values, and with them their lengths; here they are put in place.
+def _walk(data: bytes, values: dict[str, msgspec.Raw]) -> list[Member]:
+    """The values are found, and with them their lengths; here they are put in place.
 
-    Of two members with equal keys it kept the last, so where a value does not stand as expected, it is scanned.
+    Of two members with equal keys the decoder kept the last, so where a value does not stand as expected, it is
+    scanned.
     """
-    at = _skip(data, data.index(b"{") + 1)
-    while data[at] != 0x7D:  # }
-        match = _KEY.match(data, at)
-        if match is None:
-            raise DecodeError("no JSON object")
-        key = _TEXT.decode(data[at : data.rindex(b'"', at, match.end()) + 1])
-        value = bytes(values[key])
-        end = match.end() + len(value)
-        if not data.startswith(value, match.end()) or data[_skip(data, end)] not in b",}":
-            end = _end_of_value(data, match.end())
-        yield Member(key, at, match.end(), end)
-        at = _skip(data, end)
-        if data[at] == 0x2C:  # ,
-            at = _skip(data, at + 1)
+    found: list[Member] = []
+    at = data.index(b"{") + 1
+    while (key := _KEY.match(data, at)) is not None:
+        name, start = _TEXT.decode(key[1]), key.end()
+        value = bytes(values[name])
+        end = start + len(value)
+        after = _AFTER.match(data, end) if data.startswith(value, start) else None
+        if after is None:
+            end = end_of_value(data, start)
+            after = _AFTER.match(data, end)
+            if after is None:
+                raise DecodeError("no JSON object")
+        found.append(Member(name, key.start(1), start, end))
+        at = after.end()
+    return found
 
 
-def _skip(data: bytes, at: int) -> int:
-    match = _BLANK.match(data, at)
-    assert match is not None
-    return match.end()
-
-
-def _end_of_value(data: bytes, at: int) -> int:
+def end_of_value(data: bytes, at: int) -> int:
+    """Where the JSON value that starts at ``at`` ends. Raises ``DecodeError`` when it does not."""
     if data[at] not in b"[{":
         match = _SCALAR.match(data, at)
         if match is None:

@@ -124,9 +124,12 @@ def ask_usage(body: bytes) -> bytes | None:
         options = [member for member in found if member.key == "stream_options"]
         if len(streams) != 1 or len(options) > 1 or body[streams[0].value : streams[0].end] != b"true":
             return None
-        value = body[options[0].value : options[0].end] if options else b"null"
-        asked = _ASKED if value == b"null" else _asked(value)
-        return None if asked is None else set_member(body, "stream_options", asked)
+        if not options:
+            end = streams[0].end
+            return b"".join((body[:end], b',"stream_options":', _ASKED, body[end:]))
+        start, end = options[0].value, options[0].end
+        asked = _ASKED if body[start:end] == b"null" else _asked(body[start:end])
+        return None if asked is None else b"".join((body[:start], asked, body[end:]))
     except DecodeError:
         return None
 
