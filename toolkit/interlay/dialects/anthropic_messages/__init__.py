@@ -6,8 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from interlay.dialects._sse import SSEFramer
-from interlay.dialects.anthropic_messages import failures, figures, said
-from interlay.dialects.anthropic_messages.outline import Tracker, outline
+from interlay.dialects.anthropic_messages import (
+    assembly,
+    failures,
+    figures,
+    places,
+    request,
+    response,
+    said,
+    stream,
+)
+from interlay.dialects.anthropic_messages.outline import outline
+from interlay.dialects.anthropic_messages.tracker import Tracker
+from interlay.model.messages import ChatRequest, ChatResponse, Delta
+from interlay.model.places import Channel, TextPlace
 from interlay.model.protocols import Outline, WireEvent
 from interlay.model.record import Failure
 from interlay.model.usage import Usage
@@ -44,7 +56,7 @@ class AnthropicMessages:
         return failures.encode(failure)
 
     def encode_error_event(self, failure: Failure) -> bytes:
-        return b"event: error\ndata: " + failures.encode(failure) + b"\n\n"
+        return stream.frame("error", failures.encode(failure))
 
     def ask_usage(self, body: bytes) -> bytes | None:
         """Streams of this API always report usage."""
@@ -52,6 +64,42 @@ class AnthropicMessages:
 
     def hide_usage(self, event: WireEvent) -> bytes:
         return event.raw
+
+    def decode_request(self, body: bytes) -> ChatRequest:
+        """Raises ``DecodeError``."""
+        return request.decode(body)
+
+    def encode_request(self, request_: ChatRequest) -> bytes:
+        return request.encode(request_)
+
+    def decode_response(self, body: bytes) -> ChatResponse:
+        """Raises ``DecodeError``, for an error too: see ``decode_error``."""
+        return response.decode(body)
+
+    def encode_response(self, response_: ChatResponse) -> bytes:
+        return response.encode(response_)
+
+    def decode_event(self, event: WireEvent) -> list[Delta]:
+        return stream.decode_event(event)
+
+    def encode_event(self, deltas: list[Delta]) -> bytes:
+        return stream.encode_event(deltas)
+
+    def assemble(self, events: list[WireEvent]) -> ChatResponse:
+        """Raises ``DecodeError`` when the events are not this API's."""
+        return assembly.assemble(events)
+
+    def request_places(self, body: Mapping[str, Any]) -> list[TextPlace]:
+        return places.request_places(body)
+
+    def response_places(self, body: Mapping[str, Any]) -> list[TextPlace]:
+        return places.response_places(body)
+
+    def event_places(self, event: WireEvent) -> list[TextPlace]:
+        return places.event_places(event)
+
+    def rewrite(self, event: WireEvent, texts: Mapping[Channel, str]) -> bytes:
+        return places.rewrite(event, texts)
 
     def prompt(self, body: bytes) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         return said.prompt(body)

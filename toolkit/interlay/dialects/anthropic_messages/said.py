@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from interlay.dialects.anthropic_messages.assembly import message_of
 from interlay.dialects.counts import object_of, objects
 from interlay.model.protocols import WireEvent
 
@@ -18,29 +19,14 @@ def prompt(body: bytes) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 def answer(body: bytes) -> list[dict[str, Any]]:
     """The message a response is. Raises ``DecodeError``."""
-    message = object_of(body)
-    return [{"role": message.get("role", "assistant"), "content": message.get("content")}]
+    return _bare(object_of(body))
 
 
 def streamed_answer(events: list[WireEvent]) -> list[dict[str, Any]]:
-    """The message that a stream's events add up to. Raises ``DecodeError``."""
-    blocks: dict[int, dict[str, Any]] = {}
-    for event in events:
-        said = object_of(event.data) if event.data else {}
-        index, kind = said.get("index"), said.get("type")
-        if not isinstance(index, int):
-            continue
-        if kind == "content_block_start" and isinstance(said.get("content_block"), dict):
-            blocks[index] = said["content_block"]
-        elif kind == "content_block_delta" and index in blocks and isinstance(said.get("delta"), dict):
-            _add(blocks[index], said["delta"])
-    return [{"role": "assistant", "content": list(blocks.values())}] if blocks else []
+    """The message that a stream's events add up to."""
+    message = message_of(events)
+    return [] if message is None else _bare(message)
 
 
-def _add(block: dict[str, Any], delta: dict[str, Any]) -> None:
-    for name in ("text", "thinking", "signature", "partial_json"):
-        if isinstance(delta.get(name), str):
-            before = block.get(name)
-            block[name] = (before if isinstance(before, str) else "") + delta[name]
-    if isinstance(delta.get("citation"), dict):
-        block["citations"] = [*(block.get("citations") or []), delta["citation"]]
+def _bare(message: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"role": message.get("role", "assistant"), "content": message.get("content")}]
