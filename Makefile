@@ -35,11 +35,11 @@ install-dev: $(VENV)/.dev ## Make .venv with all that development needs
 run: $(VENV)/.demo ## Run the demo: two real SDKs against a local provider, no key, no network
 	@$(BIN)/interlay demo
 
-test: debian-packages ## Run all tests but the long ones
-	@$(MAKE) --no-print-directory test-unit test-integration test-interop
+test: debian-packages ## Run all tests but the interop and the long ones
+	@$(MAKE) --no-print-directory test-unit test-integration
 
 test-unit: $(VENV)/.dev ## Run the quick tests on four workers
-	$(PYTEST) -n $(WORKERS) $(wildcard tests/unit tests/recorded tests/properties)
+	$(PYTEST) -n $(WORKERS) $(wildcard tests/unit tests/recorded tests/properties tests/faults tests/hostile)
 
 test-integration: $(VENV)/.dev ## Run the tests against real servers
 	@scripts/pytest-some $(PYTEST) tests/services

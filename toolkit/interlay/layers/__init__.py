@@ -1,1 +1,4 @@
-"""Layers: one file each, each able to change what the caller gets."""
+"""Layers: what may change what the caller gets. One file each."""
+
+from interlay.layers.retry import Retry as Retry
+from interlay.layers.timeout import Timeout as Timeout

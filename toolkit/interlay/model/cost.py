@@ -14,7 +14,7 @@ from interlay.model.usage import Usage
 CostSource = Literal["computed", "provider_reported", "estimated", "partial", "cache_hit", "unknown"]
 
 
-class CostLine(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class CostLine(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     """One priced quantity.
 
     ``amount`` is exactly ``quantity * price / per`` (times ``multiplier``), in US dollars.
@@ -33,7 +33,7 @@ class CostLine(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """True when no provider reported the quantity."""
 
 
-class Cost(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Cost(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     """What one attempt, or one record, cost.
 
     ``source`` says how sure the figure is: ``computed`` (reported usage times dated prices),
@@ -63,7 +63,7 @@ class Cost(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ``price_drift`` (what the provider reported is more than 2% away from ``computed``)."""
 
 
-class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+class Estimate(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Token counts we made ourselves because the provider gave none; None where it did."""
 
     input_tokens: int | None
@@ -71,7 +71,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     tokenizer: str
 
 
-class Priced(msgspec.Struct, frozen=True, kw_only=True):
+class Priced(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Who served what, as far as it decides the price."""
 
     provider: str | None

@@ -15,7 +15,7 @@ reader closed early. ``cancelled``: the task was cancelled, or Ctrl-C. ``error``
 above, a timeout, a cut. ``lost``: the reader dropped the response without closing it."""
 
 
-class Identity(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Identity(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     """On whose behalf a call is made. Set by ``interlay.using()`` or by the gateway."""
 
     tenant: str | None = None
@@ -25,7 +25,7 @@ class Identity(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     tags: tuple[str, ...] = ()
 
 
-class Failure(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Failure(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     """What went wrong, in words that carry no contents."""
 
     type: str
@@ -39,14 +39,14 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The provider's own message. It can echo keys and prompts, so it is kept only with contents on."""
 
 
-class Server(msgspec.Struct, frozen=True, kw_only=True):
+class Server(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Where the request was sent."""
 
     address: str
     port: int
 
 
-class Trace(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Trace(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     """W3C trace context taken at the start of the run; ids in lower-case hexadecimal."""
 
     trace_id: str
@@ -55,14 +55,14 @@ class Trace(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     flags: int = 0
 
 
-class Link(msgspec.Struct, frozen=True, kw_only=True):
+class Link(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A pointer to another record and why: ``fallback``, ``cache_producer``, ``follower``, ``hedge``."""
 
     id: str
     kind: str
 
 
-class Answered(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Answered(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     """Facts of the response that are no contents."""
 
     id: str | None = None
@@ -76,7 +76,7 @@ class Answered(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Bytes of the body as they came over the wire."""
 
 
-class Chunks(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Chunks(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     """Timing of a stream. ``buckets`` counts the gaps between chunks by the upper bounds of the OpenTelemetry
     GenAI duration buckets (seconds: .01 .02 .04 … 81.92, and one above)."""
 
@@ -84,7 +84,7 @@ class Chunks(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     buckets: tuple[int, ...] = ()
 
 
-class Attempt(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Attempt(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     """One send over the wire."""
 
     target: str
@@ -102,7 +102,7 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     cost: Cost | None = None
 
 
-class CacheOutcome(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class CacheOutcome(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     """What a cache did: ``hit``, ``miss``, ``stale``, ``bypass``, ``error``, and why."""
 
     outcome: Literal["hit", "miss", "stale", "bypass", "error"]
@@ -112,7 +112,7 @@ class CacheOutcome(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     entry: str | None = None
 
 
-class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Verdict(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     """What a layer decided: ``allow``, ``annotate``, ``redact``, ``block``, ``retry``, ``reroute``."""
 
     layer: str
@@ -123,14 +123,14 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     seconds: float = 0.0
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class Change(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Something a layer or a translation altered or dropped."""
 
     by: str
     what: str
 
 
-class Contents(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Contents(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     """Messages of a call, redacted, as canonical JSON. Present only when the user asked for contents."""
 
     input: list[dict[str, Any]] = []
@@ -139,7 +139,7 @@ class Contents(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     truncated: bool = False
 
 
-class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     """One run of a chain, sealed when the run ended. Times are seconds since the epoch; durations come from the
     monotonic clock. ``to_json()`` prints the public names, money as strings."""
 

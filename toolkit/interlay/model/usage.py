@@ -7,7 +7,7 @@ from decimal import Decimal
 import msgspec
 
 
-class Usage(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Usage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     """Quantities a provider reported for one response. All counts are tokens unless the name says otherwise.
 
     ``input_tokens`` and ``output_tokens`` are inclusive totals: what the prompt and the completion hold as a
