@@ -1,0 +1,300 @@
+"""How calls look: the table of many, the tree of one. Takes records, gives lines of text; prints nothing.
+
+``calls_table`` and ``call_lines`` are what ``calls``, ``show`` and ``demo`` print; ``terminal.svg`` makes a
+picture of the same lines.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rich.text import Text
+
+from interlay.cli import words
+from interlay.cli.costs import cost_lines
+from interlay.cli.table import Column, Table, ascii_only
+from interlay.cli.terminal import Looks
+from interlay.model.record import Attempt, Chunks, Record
+from interlay.telemetry.calls import FoldedCall
+
+ID_DIGITS: Final = 8
+"""Of an id in a table, where a person looks; a pipe gets it whole."""
+
+_COLUMNS: Final = (
+    Column("time", room=8),
+    Column("call", room=ID_DIGITS),
+    Column("model", elastic=True, least=12, room=16),
+    Column("in > out", right=True, room=12),
+    Column("took", right=True, room=7),
+    Column("cost", right=True, room=9),
+    Column("what happened", elastic=True, least=18, room=18),
+    Column("first", right=True, rank=3),
+    Column("provider", rank=2),
+    Column("user", rank=4),
+    Column("tags", rank=5),
+    Column("operation", rank=6),
+)
+_NEGLIGIBLE: Final = 0.001
+"""Seconds between two sends that are not worth a line."""
+_BAR: Final = (12, 40)
+
+
+def calls_table(calls: Sequence[FoldedCall], looks: Looks, now: float, *, growing: bool = False) -> Table:
+    """A table of calls, in the order given. A ``growing`` one keeps room for rows that are still to come."""
+    wide = (
+        max([len(words.tokens(call.input_tokens)) for call in calls], default=1),
+        max([len(words.tokens(call.output_tokens)) for call in calls], default=1),
+    )
+    if growing:
+        wide = (max(wide[0], 6), max(wide[1], 5))
+    columns = [c if growing else _roomless(c) for c in _COLUMNS]
+    return Table(columns, [call_row(call, looks, now, wide) for call in calls], looks)
+
+
+def call_row(call: FoldedCall, looks: Looks, now: float, wide: tuple[int, int] = (6, 5)) -> list[Text]:
+    """One call's cells, for ``calls_table``."""
+    record, how = call.last, words.ended(call)
+    used = call.input_tokens is not None or call.output_tokens is not None
+    counts = f"{words.tokens(call.input_tokens):>{wide[0]}} > {words.tokens(call.output_tokens):>{wide[1]}}"
+    first = words.duration(record.time_to_first_event) if record.time_to_first_event is not None else ""
+    return [
+        Text(words.clock(call.started_at, now), style="dim"),
+        Text(words.clean(call.id)[:ID_DIGITS] if looks.fancy else words.clean(call.id), style="cyan"),
+        Text(words.models(record) or _where(record)),
+        Text(counts if used else "-"),
+        Text(words.duration(call.duration)),
+        Text(words.money(call.cost)),
+        Text(f"{how.sign} {how.words}", style=how.style),
+        Text(first),
+        Text(words.clean(record.provider or "")),
+        Text(words.clean(record.identity.user or "")),
+        Text(words.clean(",".join(record.identity.tags))),
+        Text(words.clean(record.operation)),
+    ]
+
+
+def call_lines(call: FoldedCall, looks: Looks, *, messages: bool = False) -> list[Text]:
+    """One call in full: its head, its tree, its cost; its messages if asked for and kept."""
+    lines = [*_head(call), *_tree(call, looks), Text(), *cost_lines(call, looks)]
+    if messages:
+        lines += [Text(), *_messages(call)]
+    return lines if looks.unicode else [ascii_only(line) for line in lines]
+
+
+def _roomless(column: Column) -> Column:
+    return Column(column.title, column.right, column.rank, column.least, column.elastic)
+
+
+def _where(record: Record) -> str:
+    """What a plain HTTP request was for, as far as a URL tells."""
+    return words.clean(f"{record.method} {record.target.partition('://')[2] or record.target}")
+
+
+def _head(call: FoldedCall) -> Iterator[Text]:
+    record, how = call.last, words.ended(call)
+    head = Text(f"{how.sign} ", style=f"bold {how.style}")
+    head.append(f"{words.clean(record.operation)} {words.models(record) or _where(record)}", style="bold")
+    head.append(f"   {words.duration(call.duration)}")
+    if call.input_tokens is not None or call.output_tokens is not None:
+        head.append(f"   {words.tokens(call.input_tokens)} > {words.tokens(call.output_tokens)} tok")
+    if call.cost is not None:
+        head.append(f"   {words.money(call.cost)}", style="bold")
+    yield head
+    identity = record.identity
+    facts = [
+        how.words + (", streamed" if record.streamed else ""),
+        f"first token {words.duration(record.time_to_first_event)}" if record.time_to_first_event is not None else "",
+        f"overhead {words.duration(sum(r.overhead for r in call.records))}",
+        f"tenant {identity.tenant}" if identity.tenant else "",
+        f"user {identity.user}" if identity.user else "",
+        f"session {identity.session}" if identity.session else "",
+        f"tags {', '.join(identity.tags)}" if identity.tags else "",
+        f"key {identity.key}" if identity.key else "",
+    ]
+    yield Text("  " + " · ".join(words.clean(fact) for fact in facts if fact), style="dim")
+    ids = [f"call {call.id}", f"trace {record.trace.trace_id}" if record.trace else ""]
+    if record.response is not None and record.response.request_id:
+        ids.append(f"request {record.response.request_id}")
+    yield Text("  " + " · ".join(words.clean(each) for each in ids if each), style="dim")
+    error = record.error
+    if error is not None and error.message:
+        yield Text(f"  {words.clean(error.message)}", style="red")
+
+
+@dataclass(slots=True)
+class _Line:
+    """A line of the tree: something that took time."""
+
+    depth: int
+    sign: str
+    label: str
+    note: str
+    style: str
+    seconds: float
+    start: float | None
+    """Seconds after the call began; None where that was not kept."""
+
+
+def _tree(call: FoldedCall, looks: Looks) -> Iterator[Text]:
+    found = list(_lines(call))
+    total = max(call.duration, 1e-9)
+    labels = [_label(found, i, looks) for i in range(len(found))]
+    label_width = max(label.cell_len for label in labels)
+    notes = max(len(line.note) for line in found)
+    bar = 0
+    if looks.fancy:
+        room = looks.width - 13
+        bar = max(_BAR[0], min(_BAR[1], room - label_width - 2 - notes))
+        # Notes give way to the bars, labels to nothing but the edge.
+        notes = max(0, min(notes, room - label_width - 2 - bar))
+        label_width = min(label_width, room - notes - 2 - bar)
+    for line, label in zip(found, labels, strict=True):
+        text = Text(f"{words.duration(line.seconds):>9}  ", style="dim")
+        note = Text(line.note, style="dim")
+        if looks.fancy:
+            label.truncate(label_width, overflow="ellipsis", pad=True)
+            note.truncate(notes, overflow="ellipsis", pad=True)
+        else:
+            label.append(" " * (label_width - label.cell_len))
+        text.append_text(label)
+        text.append("  ")
+        text.append_text(note)
+        if looks.fancy and line.start is not None:
+            text.append("  ")
+            text.append(_bar(line.start / total, line.seconds / total, bar), style=line.style)
+        yield text
+
+
+def _lines(call: FoldedCall) -> Iterator[_Line]:
+    """The call, its sends, and the waits between them, in the order they happened."""
+    began, until = call.started_at, 0.0
+    yield _Line(0, "", words.clean(call.last.operation), "", "blue", call.duration, 0.0)
+    for number, record in enumerate(call.records):
+        for verdict in record.verdicts:
+            shadow = "shadow: " if verdict.shadow else ""
+            note = words.clean(f"{shadow}{verdict.action}{' ' + verdict.reason if verdict.reason else ''}")
+            yield _Line(1, "", words.clean(verdict.layer), note, "yellow", verdict.seconds, None)
+        if record.cache is not None:
+            yield _Line(
+                1, "", "cache", words.clean(f"{record.cache.outcome}, {record.cache.reason}"), "cyan", 0.0, None
+            )
+        for position, attempt in enumerate(record.attempts):
+            start = max(until, attempt.started_at - began)
+            if (number or position) and start - until > _NEGLIGIBLE:
+                whose = "wait" if position else "wait of the SDK"
+                yield _Line(1, "↻", whose, "before the next try", "bright_black", start - until, until)
+            until = start + attempt.seconds
+            yield from _send(record, attempt, start, last=position == len(record.attempts) - 1)
+
+
+def _send(record: Record, attempt: Attempt, start: float, *, last: bool) -> Iterator[_Line]:
+    model = attempt.model or record.model
+    where = attempt.provider or attempt.target.partition("://")[2].partition("/")[0] or attempt.target
+    label = words.clean(f"{where}/{model}" if model else where)
+    if attempt.error is not None:
+        sign, style, note = "✗", "red", words.failure(attempt.error, attempt.status)
+    elif last:
+        sign, note, style = words.outcome(record)
+        reasons = record.response.finish_reasons if record.response is not None else ()
+        if record.end == "complete":
+            note = words.clean(" ".join([str(attempt.status or ""), *reasons]).strip())
+    else:
+        sign, style, note = "✓", "green", str(attempt.status or "")
+    yield _Line(1, sign, label, note, style, attempt.seconds, start)
+    if last and record.streamed and record.chunks is not None and record.time_to_first_event is not None:
+        first = max(0.0, record.time_to_first_event - (attempt.started_at - record.started_at))
+        yield _Line(2, "", "first token", "", "bright_black", first, start)
+        note = _spacing(record.chunks)
+        yield _Line(2, "", "stream", note, style, max(0.0, attempt.seconds - first), start + first)
+
+
+def _spacing(chunks: Chunks) -> str:
+    """How evenly a stream came: the buckets in which its middle and its longest gap fall."""
+    told = f"{chunks.count:,} {'chunk' if chunks.count == 1 else 'chunks'}"
+    gaps = sum(chunks.buckets)
+    if not gaps:
+        return told
+    middle = next(i for i in range(len(chunks.buckets)) if 2 * sum(chunks.buckets[: i + 1]) >= gaps)
+    longest = max(i for i, count in enumerate(chunks.buckets) if count)
+    return f"{told}, {_bound(middle)} apart" + (f", once {_bound(longest)}" if longest != middle else "")
+
+
+def _bound(bucket: int) -> str:
+    if bucket >= 14:
+        return "> 82 s"
+    return f"≤ {words.duration(0.01 * 2**bucket).replace('.0 ', ' ')}"
+
+
+def _label(lines: list[_Line], index: int, looks: Looks) -> Text:
+    line = lines[index]
+    text = Text("  " * line.depth if not looks.fancy else "")
+    if looks.fancy:
+        for depth in range(1, line.depth + 1):
+            more = _goes_on(lines, index, depth)
+            own = depth == line.depth
+            text.append(("├─ " if more else "└─ ") if own else ("│  " if more else "   "), style="dim")
+    if line.sign:
+        text.append(f"{line.sign} ", style=line.style)
+    text.append(line.label)
+    return text
+
+
+def _goes_on(lines: list[_Line], index: int, depth: int) -> bool:
+    """Whether the branch at this depth has another line below."""
+    for line in lines[index + 1 :]:
+        if line.depth <= depth:
+            return line.depth == depth
+    return False
+
+
+def _bar(start: float, share: float, width: int) -> str:
+    left = min(width - 1, max(0, round(start * width)))
+    length = min(width - left, round(share * width))
+    return " " * left + ("█" * length if length > 0 else "▏")
+
+
+def _messages(call: FoldedCall) -> Iterator[Text]:
+    contents = call.last.contents
+    if contents is None:
+        yield Text("  no messages were kept; interlay.setup(contents=True) in the program keeps them", style="dim")
+        return
+    for message in (*contents.input, *contents.output):
+        role = str(message.get("role") or "assistant")
+        yield Text(f"  {words.clean(role)}", style="bold")
+        said = _said(message.get("content"))
+        for name in ("refusal", "reasoning_content"):
+            said += _said(message.get(name))
+        for asked in message.get("tool_calls") or ():
+            said += _said(asked)
+        for part in said or [""]:
+            for line in words.clean_text(part).split("\n"):
+                yield Text(f"    {line.expandtabs(4)}")
+    if contents.truncated:
+        yield Text("  what was too long to keep is left out", style="dim")
+
+
+def _said(content: object) -> list[str]:
+    """The pieces of a message in whichever shape its API has them: texts, tool calls, results; others by
+    kind.
+    """
+    if content is None:
+        return []
+    if isinstance(content, list):
+        return [piece for each in content for piece in _said(each)]
+    if not isinstance(content, dict):
+        return [str(content)]
+    function = content.get("function")
+    if isinstance(function, dict):
+        return [f"{function.get('name')}({function.get('arguments') or ''})"]
+    kind = str(content.get("type") or "part")
+    for key in ("text", "thinking", "refusal"):
+        if isinstance(content.get(key), str):
+            return [content[key]] if key == "text" else [f"[{kind}] {content[key]}"]
+    if kind in ("tool_use", "server_tool_use", "tool_call"):
+        given = content.get("input", content.get("arguments"))
+        text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+        return [f"{content.get('name')}({text})"]
+    return [f"[{kind}]", *_said(content.get("content"))]

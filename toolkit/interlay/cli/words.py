@@ -1,0 +1,129 @@
+"""Values as people read them: times, money, tokens, and how a call ended, in a word."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+from interlay.model.cost import Cost
+from interlay.model.record import Failure, Record
+from interlay.telemetry.calls import FoldedCall
+
+_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_KEPT_IN_TEXT: Final = "\n\t"
+_PLAIN_FINISH: Final = {"stop", "tool_calls"}
+
+
+class Outcome(NamedTuple):
+    """How something ended."""
+
+    sign: str
+    words: str
+    style: str
+
+
+def clean(text: str, *, keep: str = "") -> str:
+    """Text of others, made harmless for a terminal: what would steer it is shown as an escape."""
+    return _UNPRINTABLE.sub(lambda found: found[0] if found[0] in keep else ascii(found[0])[1:-1], text)
+
+
+def clean_text(text: str) -> str:
+    """Like ``clean``, for text of several lines."""
+    return clean(text, keep=_KEPT_IN_TEXT)
+
+
+def duration(seconds: float) -> str:
+    """Three digits and a unit: ``0.4 ms``, ``212 ms``, ``2.41 s``, ``1 m 05 s``."""
+    if seconds < 0.00995:
+        return f"{seconds * 1000:.1f} ms"
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 9.995:
+        return f"{seconds:.2f} s"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} m {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} m"
+
+
+def clock(at: float, now: float) -> str:
+    """Local time of today; a date where it was another day."""
+    then, today = datetime.fromtimestamp(at).astimezone(), datetime.fromtimestamp(now).astimezone()
+    if then.date() == today.date():
+        return f"{then:%H:%M:%S}"
+    return f"{then:%b %d %H:%M}" if then.year == today.year else f"{then:%Y-%m-%d}"
+
+
+def tokens(count: int | None) -> str:
+    """A count, or a question mark where nobody reported one."""
+    return "?" if count is None else f"{count:,}"
+
+
+def dollars(amount: Decimal) -> str:
+    """An exact amount without an exponent or idle zeros: ``$0.0018724``."""
+    text = f"{amount:f}"
+    return "$" + (text.rstrip("0").rstrip(".") if "." in text else text)
+
+
+def money(cost: Cost | None) -> str:
+    """An amount to read at a glance, to a millionth or to the cent; ``~`` marks what is no exact figure."""
+    if cost is None:
+        return "-"
+    if cost.amount is None:
+        return "unknown"
+    about = "~" if cost.estimated or cost.source in ("estimated", "partial") else ""
+    if not cost.amount:
+        return f"{about}$0"
+    if abs(cost.amount) < Decimal("0.000001"):
+        return f"{about}<$0.000001"
+    return f"{about}${cost.amount:.2f}" if abs(cost.amount) >= 100 else f"{about}${cost.amount:.6f}"
+
+
+def models(record: Record) -> str:
+    """The model that was asked for, and the one that served where that has another name."""
+    asked, served = record.model, record.served_model
+    if asked and served and not served.startswith(asked):
+        return f"{clean(asked)} > {clean(served)}"
+    return clean(served or asked or "")
+
+
+def failure(error: Failure | None, status: int | None = None) -> str:
+    """An error's status and type: ``429 rate_limit_error``."""
+    if error is None:
+        return f"{status}" if status is not None else "error"
+    shown = error.status if error.status is not None else status
+    name = clean(error.type)
+    if name in (f"http_{shown}", str(shown)):
+        return str(shown)
+    return f"{shown} {name}" if shown is not None else name
+
+
+def outcome(record: Record) -> Outcome:
+    """How one run ended, and why."""
+    blocked = next((v for v in record.verdicts if v.action == "block" and not v.shadow), None)
+    if blocked is not None:
+        reason = f" {clean(blocked.reason)}" if blocked.reason else ""
+        return Outcome("⊘", f"{clean(blocked.layer)}{reason}", "yellow")
+    if record.cache is not None and record.cache.outcome in ("hit", "stale"):
+        avoided = record.cost.avoided if record.cost is not None else None
+        saved = f", saved {dollars(avoided)}" if avoided else ""
+        return Outcome("=", f"{record.cache.outcome}{saved}", "cyan")
+    if record.end == "complete":
+        reasons = [r for r in (record.response.finish_reasons if record.response else ()) if r not in _PLAIN_FINISH]
+        return Outcome("✓", f"complete ({clean(', '.join(reasons))})" if reasons else "complete", "green")
+    if record.end == "error":
+        return Outcome("✗", failure(record.error, record.response.status if record.response else None), "red")
+    words = {"closed": "closed early", "cancelled": "cancelled", "lost": "reader left"}[record.end]
+    return Outcome("✗", words, "yellow")
+
+
+def ended(call: FoldedCall) -> Outcome:
+    """How a call ended, and what it took."""
+    sign, words, style = outcome(call.last)
+    if call.retries:
+        words += f", {call.retries} {'retry' if call.retries == 1 else 'retries'}"
+    if call.last.end in ("closed", "lost", "cancelled") and call.cost is not None and call.cost.estimated:
+        words += ", estimate"
+    return Outcome(sign, words, style)
