@@ -17,7 +17,7 @@ from interlay.cli import words
 from interlay.cli.costs import cost_lines
 from interlay.cli.table import Column, Table, ascii_only
 from interlay.cli.terminal import Looks
-from interlay.model.record import Attempt, Chunks, Record
+from interlay.model.record import Attempt, Chunks, Record, Verdict
 from interlay.telemetry.calls import FoldedCall
 
 ID_DIGITS: Final = 8
@@ -26,11 +26,11 @@ ID_DIGITS: Final = 8
 _COLUMNS: Final = (
     Column("time", room=8),
     Column("call", room=ID_DIGITS),
-    Column("model", elastic=True, least=12, room=16),
+    Column("model", elastic=True, least=8, room=14),
     Column("in > out", right=True, room=12),
     Column("took", right=True, room=7),
     Column("cost", right=True, room=9),
-    Column("what happened", elastic=True, least=18, room=18),
+    Column("what happened", elastic=True, least=12, room=18),
     Column("first", right=True, rank=3),
     Column("provider", rank=2),
     Column("user", rank=4),
@@ -44,10 +44,8 @@ _BAR: Final = (12, 40)
 
 def calls_table(calls: Sequence[FoldedCall], looks: Looks, now: float, *, growing: bool = False) -> Table:
     """A table of calls, in the order given. A ``growing`` one keeps room for rows that are still to come."""
-    wide = (
-        max([len(words.tokens(call.input_tokens)) for call in calls], default=1),
-        max([len(words.tokens(call.output_tokens)) for call in calls], default=1),
-    )
+    counts = [words.used(call) for call in calls]
+    wide = (max([len(into) for into, _ in counts], default=1), max([len(out) for _, out in counts], default=1))
     if growing:
         wide = (max(wide[0], 6), max(wide[1], 5))
     columns = [c if growing else _roomless(c) for c in _COLUMNS]
@@ -56,15 +54,14 @@ def calls_table(calls: Sequence[FoldedCall], looks: Looks, now: float, *, growin
 
 def call_row(call: FoldedCall, looks: Looks, now: float, wide: tuple[int, int] = (6, 5)) -> list[Text]:
     """One call's cells, for ``calls_table``."""
-    record, how = call.last, words.ended(call)
-    used = call.input_tokens is not None or call.output_tokens is not None
-    counts = f"{words.tokens(call.input_tokens):>{wide[0]}} > {words.tokens(call.output_tokens):>{wide[1]}}"
+    record, how = call.last, words.ended(call, brief=True)
+    into, out = words.used(call)
     first = words.duration(record.time_to_first_event) if record.time_to_first_event is not None else ""
     return [
         Text(words.clock(call.started_at, now), style="dim"),
         Text(words.clean(call.id)[:ID_DIGITS] if looks.fancy else words.clean(call.id), style="cyan"),
-        Text(words.models(record) or _where(record)),
-        Text(counts if used else "-"),
+        Text(words.models(record, brief=True) or _where(record)),
+        Text(f"{into:>{wide[0]}} > {out:>{wide[1]}}" if into else "-"),
         Text(words.duration(call.duration)),
         Text(words.money(call.cost)),
         Text(f"{how.sign} {how.words}", style=how.style),
@@ -78,7 +75,7 @@ def call_row(call: FoldedCall, looks: Looks, now: float, wide: tuple[int, int] =
 
 def call_lines(call: FoldedCall, looks: Looks, *, messages: bool = False) -> list[Text]:
     """One call in full: its head, its tree, its cost; its messages if asked for and kept."""
-    lines = [*_head(call), *_tree(call, looks), Text(), *cost_lines(call, looks)]
+    lines = [*_head(call, looks), *_tree(call, looks), Text(), *cost_lines(call, looks)]
     if messages:
         lines += [Text(), *_messages(call)]
     return lines if looks.unicode else [ascii_only(line) for line in lines]
@@ -93,13 +90,14 @@ def _where(record: Record) -> str:
     return words.clean(f"{record.method} {record.target.partition('://')[2] or record.target}")
 
 
-def _head(call: FoldedCall) -> Iterator[Text]:
+def _head(call: FoldedCall, looks: Looks) -> Iterator[Text]:
     record, how = call.last, words.ended(call)
     head = Text(f"{how.sign} ", style=f"bold {how.style}")
     head.append(f"{words.clean(record.operation)} {words.models(record) or _where(record)}", style="bold")
     head.append(f"   {words.duration(call.duration)}")
-    if call.input_tokens is not None or call.output_tokens is not None:
-        head.append(f"   {words.tokens(call.input_tokens)} > {words.tokens(call.output_tokens)} tok")
+    into, out = words.used(call)
+    if into:
+        head.append(f"   {into} > {out} tok")
     if call.cost is not None:
         head.append(f"   {words.money(call.cost)}", style="bold")
     yield head
@@ -114,14 +112,28 @@ def _head(call: FoldedCall) -> Iterator[Text]:
         f"tags {', '.join(identity.tags)}" if identity.tags else "",
         f"key {identity.key}" if identity.key else "",
     ]
-    yield Text("  " + " · ".join(words.clean(fact) for fact in facts if fact), style="dim")
+    yield from _wrapped(facts, looks)
     ids = [f"call {call.id}", f"trace {record.trace.trace_id}" if record.trace else ""]
     if record.response is not None and record.response.request_id:
         ids.append(f"request {record.response.request_id}")
-    yield Text("  " + " · ".join(words.clean(each) for each in ids if each), style="dim")
+    yield from _wrapped(ids, looks)
     error = record.error
     if error is not None and error.message:
         yield Text(f"  {words.clean(error.message)}", style="red")
+
+
+def _wrapped(facts: Sequence[str], looks: Looks) -> Iterator[Text]:
+    """Facts that are there, one after another, on as many lines as they take."""
+    line = ""
+    for fact in facts:
+        if fact:
+            added = f"{line} · {words.clean(fact)}" if line else f"  {words.clean(fact)}"
+            if line and len(added) > looks.width:
+                yield Text(line, style="dim")
+                added = f"  {words.clean(fact)}"
+            line = added
+    if line:
+        yield Text(line, style="dim")
 
 
 @dataclass(slots=True)
@@ -173,21 +185,30 @@ def _lines(call: FoldedCall) -> Iterator[_Line]:
     began, until = call.started_at, 0.0
     yield _Line(0, "", words.clean(call.last.operation), "", "blue", call.duration, 0.0)
     for number, record in enumerate(call.records):
-        for verdict in record.verdicts:
-            shadow = "shadow: " if verdict.shadow else ""
-            note = words.clean(f"{shadow}{verdict.action}{' ' + verdict.reason if verdict.reason else ''}")
-            yield _Line(1, "", words.clean(verdict.layer), note, "yellow", verdict.seconds, None)
-        if record.cache is not None:
-            yield _Line(
-                1, "", "cache", words.clean(f"{record.cache.outcome}, {record.cache.reason}"), "cyan", 0.0, None
-            )
+        # A layer that tried again said why: that belongs to the wait.
+        again = [verdict for verdict in record.verdicts if verdict.action == "retry" and not verdict.shadow]
+        yield from _decisions(record, again[: max(0, len(record.attempts) - 1)])
         for position, attempt in enumerate(record.attempts):
             start = max(until, attempt.started_at - began)
             if (number or position) and start - until > _NEGLIGIBLE:
+                why = again[position - 1] if 0 < position <= len(again) else None
+                note = words.clean(f"{why.layer}, {why.reason}" if why.reason else why.layer) if why else ""
                 whose = "wait" if position else "wait of the SDK"
-                yield _Line(1, "↻", whose, "before the next try", "bright_black", start - until, until)
+                yield _Line(1, "↻", whose, note, "bright_black", start - until, until)
             until = start + attempt.seconds
             yield from _send(record, attempt, start, last=position == len(record.attempts) - 1)
+
+
+def _decisions(record: Record, told: Sequence[Verdict]) -> Iterator[_Line]:
+    """What layers decided, less what is ``told`` elsewhere. When they did is not kept."""
+    for verdict in record.verdicts:
+        if not any(verdict is each for each in told):
+            shadow = "shadow: " if verdict.shadow else ""
+            note = words.clean(f"{shadow}{verdict.action}{' ' + verdict.reason if verdict.reason else ''}")
+            yield _Line(1, "", words.clean(verdict.layer), note, "yellow", verdict.seconds, None)
+    if record.cache is not None:
+        note = words.clean(f"{record.cache.outcome}, {record.cache.reason}")
+        yield _Line(1, "", "cache", note, "cyan", 0.0, None)
 
 
 def _send(record: Record, attempt: Attempt, start: float, *, last: bool) -> Iterator[_Line]:

@@ -76,11 +76,9 @@ class Table:
         return sum(self._widths.values()) + _GAP * (len(self._widths) - 1)
 
     def _shrink(self) -> None:
-        """Leave out columns, the highest rank first, until the rest fits with its elastic ones cut; then
-        cut.
-        """
-        while len(self._widths) > 1 and self._total() - self._spare() > self._looks.width:
-            worst = max(self._widths, key=lambda i: (self._columns[i].rank, i))
+        """Leave out columns, the highest rank first, until the rest fits; then cut the elastic ones."""
+        while self._total() > self._looks.width:
+            worst = max(self._widths, key=lambda i: self._columns[i].rank)
             if not self._columns[worst].rank:
                 break
             del self._widths[worst]
@@ -89,8 +87,3 @@ class Table:
             if not elastic:
                 break
             self._widths[max(elastic, key=lambda i: self._widths[i])] -= 1
-
-    def _spare(self) -> int:
-        return sum(
-            max(0, width - self._columns[i].least) for i, width in self._widths.items() if self._columns[i].elastic
-        )

@@ -61,6 +61,19 @@ def tokens(count: int | None) -> str:
     return "?" if count is None else f"{count:,}"
 
 
+def used(call: FoldedCall) -> tuple[str, str]:
+    """Tokens in and out: as reported, else as counted for the estimate; empty where there is neither."""
+    counts = [call.input_tokens, call.output_tokens]
+    if counts != [None, None]:
+        return tokens(counts[0]), tokens(counts[1])
+    lines = [line for line in (call.cost.lines if call.cost is not None else ()) if line.estimated]
+    if not lines:
+        return "", ""
+    into = sum(line.quantity for line in lines if line.unit.startswith("input"))
+    out = sum(line.quantity for line in lines if line.unit.startswith("output"))
+    return f"~{into:,}", f"~{out:,}"
+
+
 def dollars(amount: Decimal) -> str:
     """An exact amount without an exponent or idle zeros: ``$0.0018724``."""
     text = f"{amount:f}"
@@ -81,12 +94,15 @@ def money(cost: Cost | None) -> str:
     return f"{about}${cost.amount:.2f}" if abs(cost.amount) >= 100 else f"{about}${cost.amount:.6f}"
 
 
-def models(record: Record) -> str:
-    """The model that was asked for, and the one that served where that has another name."""
+def models(record: Record, *, brief: bool = False) -> str:
+    """The model that was asked for, and the one that served where that has another name.
+
+    Where the one's name only says more (a date, mostly) it stands alone; ``brief`` prefers the shorter.
+    """
     asked, served = record.model, record.served_model
     if asked and served and not served.startswith(asked):
         return f"{clean(asked)} > {clean(served)}"
-    return clean(served or asked or "")
+    return clean((asked if brief else served) or served or asked or "")
 
 
 def failure(error: Failure | None, status: int | None = None) -> str:
@@ -94,6 +110,7 @@ def failure(error: Failure | None, status: int | None = None) -> str:
     if error is None:
         return f"{status}" if status is not None else "error"
     shown = error.status if error.status is not None else status
+    shown = shown if shown is None or shown >= 400 else None  # a 200 that was cut is no error of 200
     name = clean(error.type)
     if name in (f"http_{shown}", str(shown)):
         return str(shown)
@@ -119,11 +136,10 @@ def outcome(record: Record) -> Outcome:
     return Outcome("✗", words, "yellow")
 
 
-def ended(call: FoldedCall) -> Outcome:
-    """How a call ended, and what it took."""
+def ended(call: FoldedCall, *, brief: bool = False) -> Outcome:
+    """How a call ended, and what it took. ``brief``: in a good end the sign stands for the word."""
     sign, words, style = outcome(call.last)
     if call.retries:
-        words += f", {call.retries} {'retry' if call.retries == 1 else 'retries'}"
-    if call.last.end in ("closed", "lost", "cancelled") and call.cost is not None and call.cost.estimated:
-        words += ", estimate"
+        took = f"{call.retries} {'retry' if call.retries == 1 else 'retries'}"
+        words = took if brief and words == "complete" else f"{words}, {took}"
     return Outcome(sign, words, style)
