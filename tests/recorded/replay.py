@@ -6,7 +6,7 @@ import importlib
 import inspect
 import os
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -175,9 +175,8 @@ async def areplay(client: Any, exchange: Exchange, mode: Mode, *, ask_usage: boo
 def raw_bytes(client: Any, exchange: Exchange) -> bytes:
     """The body as it came over the wire, still compressed."""
     resource, arguments = invocation(client, exchange)
-    with warnings.catch_warnings(action="ignore"):
-        with resource.with_streaming_response.create(**arguments) as response:
-            return b"".join(response.http_response.iter_raw())
+    with warnings.catch_warnings(action="ignore"), resource.with_streaming_response.create(**arguments) as response:
+        return b"".join(response.http_response.iter_raw())
 
 
 async def araw_bytes(client: Any, exchange: Exchange) -> bytes:
@@ -198,7 +197,7 @@ def _head(seen: Outcome, response: Any) -> None:
 
 
 def _take(seen: Outcome, result: Any) -> None:
-    if isinstance(result, Iterator) or hasattr(result, "__iter__") and hasattr(result, "response"):
+    if isinstance(result, Iterator) or (hasattr(result, "__iter__") and hasattr(result, "response")):
         for event in result:
             seen.append(("event", dumped(event)))
     else:

@@ -17,11 +17,6 @@ import anthropic
 import openai
 import pytest
 import trio
-
-import interlay
-from interlay.model.record import Record
-from interlay.testing import Exchange, Player, Recording, Sent, Server, at_random, capture, codings, every
-from interlay.testing.recordings import Source, events_of
 from tests.recorded.replay import (
     Case,
     Colour,
@@ -35,6 +30,11 @@ from tests.recorded.replay import (
     raw_bytes,
     replay,
 )
+
+import interlay
+from interlay.model.record import Record
+from interlay.testing import Exchange, Player, Recording, Sent, Server, at_random, capture, codings, every
+from interlay.testing.recordings import Source, events_of
 
 CASES = cases()
 SMALL = 8 * 1024
@@ -62,7 +62,8 @@ Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
 @pytest.fixture(scope="module")
 def pairs() -> Iterator[dict[tuple[Any, Colour], Pair]]:
-    made = {(sdk, colour): Pair(sdk, colour) for sdk in (openai, anthropic) for colour in ("sync", "async")}
+    colours: tuple[Colour, ...] = ("sync", "async")
+    made: dict[tuple[Any, Colour], Pair] = {(s, c): Pair(s, c) for s in (openai, anthropic) for c in colours}
     yield made
 
     async def close() -> None:
@@ -80,7 +81,7 @@ def recording_of(exchange: Exchange) -> Recording:
     return Recording(id="one", source=NOBODY, dialect="", scenario="", exchanges=[exchange])
 
 
-def parametrised(name: str, chosen: list[Case]) -> Any:
+def parametrised(name: str, chosen: list[Case]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(name, chosen, ids=[case.id for case in chosen])
 
 
