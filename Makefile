@@ -39,10 +39,10 @@ test: debian-packages ## Run all tests but the interop and the long ones
 	@$(MAKE) --no-print-directory test-unit test-integration
 
 test-unit: $(VENV)/.dev ## Run the quick tests on four workers
-	$(PYTEST) -n $(WORKERS) $(wildcard tests/unit tests/recorded tests/properties tests/faults tests/hostile)
+	$(PYTEST) -n $(WORKERS) $(wildcard tests/unit tests/recorded tests/properties tests/hostile)
 
-test-integration: $(VENV)/.dev ## Run the tests against real servers
-	@scripts/pytest-some $(PYTEST) tests/services
+test-integration: $(VENV)/.dev ## Run the tests against real servers, disks and killed processes
+	@scripts/pytest-some $(PYTEST) tests/services tests/faults
 
 test-interop: $(VENV)/.dev ## Run the tests with other packages, interpreters and builds
 	@scripts/pytest-some $(PYTEST) tests/interop
