@@ -94,3 +94,13 @@ def a_bool(value: Any) -> bool | None:
 
 def a_dict(value: Any) -> Object | None:
     return value if isinstance(value, dict) else None
+
+
+def shell(value: Object, *keys: str) -> Object:
+    """``value`` with empty values of the same kind where the children under ``keys`` stood."""
+    emptied = dict(value)
+    for key in keys:
+        child = emptied.get(key)
+        if isinstance(child, str | list | dict):
+            emptied[key] = type(child)()
+    return emptied

@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
+from interlay.model.messages import ChatRequest, ChatResponse, Delta
 from interlay.model.record import Failure
 from interlay.model.usage import Usage
 
@@ -95,6 +96,21 @@ class Tracker(Protocol):
         ...
 
 
+class TextPlace(msgspec.Struct, frozen=True, kw_only=True):
+    """Where text stands in an event, a response or a request."""
+
+    path: tuple[str | int, ...]
+    channel: tuple[str, int, int]
+    """Kind (``text``, ``reasoning``, ``refusal``, ``tool_arguments``, ``transcript``, ``error``), choice, block."""
+    role: str
+    """``delta`` (adds to the channel), ``twin`` (says the delta of the same event once more), ``repeat`` (says the
+    whole so far again) or ``echo`` (all below ``path`` shows parts of the text: log-probabilities, citations,
+    transcripts, rejected predictions; ``text`` is empty)."""
+    text: str
+    signed: bool = False
+    """True where the text is covered by a signature: released or dropped whole, never edited."""
+
+
 @runtime_checkable
 class Dialect(Protocol):
     """A codec between one wire API and the canonical model: bytes in, values out, no I/O, no clock."""
@@ -139,4 +155,59 @@ class Dialect(Protocol):
 
     def streamed_answer(self, events: list[WireEvent]) -> list[dict[str, Any]]:
         """The messages that a stream's events add up to. Raises ``DecodeError``."""
+        ...
+
+
+@runtime_checkable
+class Codec(Dialect, Protocol):
+    """A dialect that says everything canonically, in both directions."""
+
+    def decode_request(self, body: bytes) -> ChatRequest:
+        """Raises ``DecodeError``."""
+        ...
+
+    def encode_request(self, request: ChatRequest) -> bytes: ...
+
+    def decode_response(self, body: bytes) -> ChatResponse:
+        """Raises ``DecodeError``."""
+        ...
+
+    def encode_response(self, response: ChatResponse) -> bytes: ...
+
+    def decode_event(self, event: WireEvent) -> list[Delta]:
+        """What a stream event says, in order; empty for events that say nothing canonical. Raises ``DecodeError``."""
+        ...
+
+    def encode_event(self, deltas: list[Delta]) -> bytes:
+        """One wire event for the deltas of one event: the inverse of ``decode_event``."""
+        ...
+
+    def assemble(self, events: list[WireEvent]) -> ChatResponse:
+        """The answer that a stream's events add up to. Raises ``DecodeError``."""
+        ...
+
+    def encode_error(self, failure: Failure) -> bytes:
+        """An error body in the API's own shape."""
+        ...
+
+    def encode_error_event(self, failure: Failure) -> bytes:
+        """The event by which the API reports an error in mid-stream."""
+        ...
+
+    def request_places(self, body: Mapping[str, Any]) -> list[TextPlace]: ...
+
+    def response_places(self, body: Mapping[str, Any]) -> list[TextPlace]: ...
+
+    def event_places(self, event: WireEvent) -> list[TextPlace]: ...
+
+    def rewrite(
+        self,
+        event: WireEvent,
+        texts: Mapping[tuple[str, int, int], str],
+        wholes: Mapping[tuple[str, int, int], str] | None = None,
+    ) -> bytes:
+        """The event's own JSON with the text of each channel replaced: deltas and twins set from ``texts``, repeats
+        from ``wholes`` (what a channel has said so far), echoes cut, padding remade. Everything else stands as it
+        stood. Raises ``DecodeError`` for an event that cannot be read.
+        """
         ...

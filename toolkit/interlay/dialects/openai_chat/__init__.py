@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from interlay.dialects._sse import SSEFramer
-from interlay.dialects.openai_chat import failures, figures, said
+from interlay.dialects.openai_chat import failures, figures, places, said, stream
 from interlay.dialects.openai_chat.outline import ask_usage, outline
+from interlay.dialects.openai_chat.request import decode_request, encode_request
+from interlay.dialects.openai_chat.response import decode_response, encode_response, read_response
 from interlay.dialects.openai_chat.tracker import Tracker, hide_usage
-from interlay.model.protocols import Outline, WireEvent
+from interlay.model.messages import ChatRequest, ChatResponse, Delta
+from interlay.model.protocols import Outline, TextPlace, WireEvent
 from interlay.model.record import Failure
 from interlay.model.usage import Usage
 
@@ -49,6 +52,44 @@ class OpenAIChat:
 
     def hide_usage(self, event: WireEvent) -> bytes:
         return hide_usage(event)
+
+    def decode_request(self, body: bytes) -> ChatRequest:
+        return decode_request(body)
+
+    def encode_request(self, request: ChatRequest) -> bytes:
+        return encode_request(request)
+
+    def decode_response(self, body: bytes) -> ChatResponse:
+        return decode_response(body)
+
+    def encode_response(self, response: ChatResponse) -> bytes:
+        return encode_response(response)
+
+    def decode_event(self, event: WireEvent) -> list[Delta]:
+        return stream.decode_event(event)
+
+    def encode_event(self, deltas: list[Delta]) -> bytes:
+        return stream.encode_event(deltas)
+
+    def assemble(self, events: list[WireEvent]) -> ChatResponse:
+        return read_response(said.whole(events))
+
+    def request_places(self, body: Mapping[str, Any]) -> list[TextPlace]:
+        return places.request_places(body)
+
+    def response_places(self, body: Mapping[str, Any]) -> list[TextPlace]:
+        return places.response_places(body)
+
+    def event_places(self, event: WireEvent) -> list[TextPlace]:
+        return places.event_places(event)
+
+    def rewrite(
+        self,
+        event: WireEvent,
+        texts: Mapping[tuple[str, int, int], str],
+        wholes: Mapping[tuple[str, int, int], str] | None = None,
+    ) -> bytes:
+        return places.rewrite(event, texts, wholes)
 
     def prompt(self, body: bytes) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         return said.prompt(body)

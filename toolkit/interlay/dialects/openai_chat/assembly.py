@@ -124,7 +124,8 @@ class _Choice:
             elif key in _JOINED and isinstance(value, str):
                 self._add_text(key, value)
             elif key == "content" and isinstance(value, list):
-                message[key] = _joined_parts(message.get(key), value)
+                before = "".join(self._texts.pop(key, ())) or message.get(key)
+                message[key] = _joined_parts(before, value)
             elif key == "tool_calls" and isinstance(value, list):
                 message.setdefault(key, [])
                 for piece in value:

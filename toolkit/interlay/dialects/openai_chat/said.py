@@ -22,10 +22,15 @@ def answer(body: bytes) -> list[dict[str, Any]]:
 
 def streamed_answer(events: list[WireEvent]) -> list[dict[str, Any]]:
     """The messages that a stream's chunks add up to."""
+    return _messages(whole(events))
+
+
+def whole(events: list[WireEvent]) -> dict[str, Any]:
+    """The response that a stream's chunks add up to."""
     assembly = Assembly()
     for event in events:
         assembly.add(event)
-    return _messages(assembly.response())
+    return assembly.response()
 
 
 def _messages(response: dict[str, Any]) -> list[dict[str, Any]]:
