@@ -49,8 +49,6 @@ def encode_content(parts: Sequence[Part], was: Any = None) -> Any:
             return only.text
         if isinstance(was, dict):
             return encode_part(only) or {}
-    if not parts and was is not None:
-        return was
     return [block for part in parts if (block := encode_part(part)) is not None]
 
 
@@ -94,11 +92,12 @@ def encode_part(part: Part) -> Object | None:
     if not ours and not _can_be_said(part):
         return None
     block = encode_node(part, ORIGIN, _read_again, _write)
-    if isinstance(part, ToolResult):
-        if part.content or "content" in block:
-            block["content"] = encode_content(part.content, block.get("content"))
-    elif isinstance(part, File) and (source := a_dict(block.get("source"))) and source["type"] == "content":
-        block["source"] = {**source, "content": encode_content(part.blocks, source.get("content"))}
+    if isinstance(part, ToolResult) and part.content:
+        block["content"] = encode_content(part.content, block.get("content"))
+    elif isinstance(part, File) and part.blocks:
+        source = a_dict(block.get("source")) or {}
+        if source.get("type") == "content":
+            block["source"] = {**source, "content": encode_content(part.blocks, source.get("content"))}
     return block
 
 
@@ -142,6 +141,12 @@ def _can_be_said(part: Part) -> bool:
     return True
 
 
+def _is_content(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(isinstance(item, dict) for item in value)
+    return value is None or isinstance(value, str | dict)
+
+
 def _mark(block: Object) -> Object | None:
     return a_dict(block.get("cache_control"))
 
@@ -167,7 +172,7 @@ def _read_image(block: Object) -> AnyPart | None:
 def _read_document(block: Object) -> AnyPart | None:
     source = a_dict(block.get("source")) or {}
     kind = source.get("type")
-    if kind not in {"base64", "text", "url", "file", "content"}:
+    if kind not in {"base64", "text", "url", "file", "content"} or not _is_content(source.get("content")):
         return None
     return File(
         data=a_str(source.get("data")),
@@ -196,9 +201,7 @@ def _read_call(block: Object) -> AnyPart | None:
 def _read_result(block: Object) -> AnyPart | None:
     call = block.get("tool_use_id")
     content = block.get("content")
-    if not isinstance(call, str) or not isinstance(content, str | list | dict | None):
-        return None
-    if isinstance(content, list) and not all(isinstance(item, dict) for item in content):
+    if not isinstance(call, str) or not _is_content(content):
         return None
     return ToolResult(
         tool_call_id=call,

@@ -82,12 +82,12 @@ def encode(request: ChatRequest) -> bytes:
     ours = request.raw is not None and request.origin == ORIGIN
     body = encode_node(request, ORIGIN, _read, _write)
     system, turns = _split(request.messages)
-    if system or "system" in body:
+    if system:
         body["system"] = encode_content(system, body.get("system"))
-    if turns or "messages" in body or not ours:
+    if turns or not ours:
         body["messages"] = _encode_turns(turns)
     tools = [tool for each in request.tools if (tool := _encode_tool(each)) is not None]
-    if tools or "tools" in body:
+    if tools:
         body["tools"] = tools
     if not ours:
         _fit(body, request)
@@ -142,9 +142,10 @@ def _encode_turns(turns: list[Message]) -> list[Object]:
     for message in turns:
         ours = message.raw is not None and message.origin == ORIGIN
         turn = encode_node(message, ORIGIN, _read_message, _write_message)
-        turn["content"] = encode_content(message.content, turn.get("content"))
+        if message.content or not ours:
+            turn["content"] = encode_content(message.content, turn.get("content"))
         if encoded and encoded[-1].get("role") == turn.get("role") and not (ours and last_is_ours):
-            turn["content"] = _joined(encoded.pop()["content"], turn["content"])
+            turn["content"] = _joined(encoded.pop().get("content"), turn.get("content"))
         encoded.append(turn)
         last_is_ours = ours
     return encoded
@@ -154,7 +155,7 @@ def _joined(one: Any, other: Any) -> list[Object]:
     """Two contents in one turn. The results of tools have to come first."""
     blocks: list[Object] = []
     for content in (one, other):
-        blocks += [{"type": "text", "text": content}] if isinstance(content, str) else content
+        blocks += [{"type": "text", "text": content}] if isinstance(content, str) else content or []
     return sorted(blocks, key=lambda block: block.get("type") != "tool_result")
 
 

@@ -46,7 +46,7 @@ def encode(response: ChatResponse) -> bytes:
     """A response of this API is patched, one of another is built from its first choice."""
     body = encode_node(response, ORIGIN, _read, _write)
     content = response.choices[0].message.content if response.choices else []
-    if content or "content" in body:
+    if content:
         body["content"] = encode_content(content, body.get("content", []))
     return json.encode(body)
 
