@@ -21,7 +21,7 @@ _NEXT = """\
 Three lines for your own program:
 
     import interlay
-    interlay.setup()                    # the journal that `interlay calls` reads
+    interlay.setup()                    # a journal for `interlay calls`
     client = interlay.wrap(OpenAI())    # or Anthropic(), sync or async
 """
 
