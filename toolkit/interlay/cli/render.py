@@ -26,11 +26,11 @@ ID_DIGITS: Final = 8
 _COLUMNS: Final = (
     Column("time", room=8),
     Column("call", room=ID_DIGITS),
-    Column("model", elastic=True, least=8, room=14),
+    Column("model", elastic=True, least=8, room=10),
     Column("in > out", right=True, room=12),
     Column("took", right=True, room=7),
     Column("cost", right=True, room=9),
-    Column("what happened", elastic=True, least=12, room=18),
+    Column("what happened", elastic=True, least=12, room=13),
     Column("first", right=True, rank=3),
     Column("provider", rank=2),
     Column("user", rank=4),
@@ -40,6 +40,9 @@ _COLUMNS: Final = (
 _NEGLIGIBLE: Final = 0.001
 """Seconds between two sends that are not worth a line."""
 _BAR: Final = (12, 40)
+"""Least and most width of a bar."""
+_SAYING: Final = ("reasoning_content", "content", "refusal", "tool_calls")
+"""Fields of a message in which something is said."""
 
 
 def calls_table(calls: Sequence[FoldedCall], looks: Looks, now: float, *, growing: bool = False) -> Table:
@@ -47,12 +50,12 @@ def calls_table(calls: Sequence[FoldedCall], looks: Looks, now: float, *, growin
     counts = [words.used(call) for call in calls]
     wide = (max([len(into) for into, _ in counts], default=1), max([len(out) for _, out in counts], default=1))
     if growing:
-        wide = (max(wide[0], 6), max(wide[1], 5))
+        wide = (max(wide[0], 5), max(wide[1], 4))
     columns = [c if growing else _roomless(c) for c in _COLUMNS]
     return Table(columns, [call_row(call, looks, now, wide) for call in calls], looks)
 
 
-def call_row(call: FoldedCall, looks: Looks, now: float, wide: tuple[int, int] = (6, 5)) -> list[Text]:
+def call_row(call: FoldedCall, looks: Looks, now: float, wide: tuple[int, int] = (5, 4)) -> list[Text]:
     """One call's cells, for ``calls_table``."""
     record, how = call.last, words.ended(call, brief=True)
     into, out = words.used(call)
@@ -92,15 +95,19 @@ def _where(record: Record) -> str:
 
 def _head(call: FoldedCall, looks: Looks) -> Iterator[Text]:
     record, how = call.last, words.ended(call)
-    head = Text(f"{how.sign} ", style=f"bold {how.style}")
+    head = Text().append(f"{how.sign} ", style=f"bold {how.style}")
     head.append(f"{words.clean(record.operation)} {words.models(record) or _where(record)}", style="bold")
-    head.append(f"   {words.duration(call.duration)}")
+    figures = Text(f"   {words.duration(call.duration)}")
     into, out = words.used(call)
     if into:
-        head.append(f"   {into} > {out} tok")
+        figures.append(f"   {into} > {out} tok")
     if call.cost is not None:
-        head.append(f"   {words.money(call.cost)}", style="bold")
-    yield head
+        figures.append("   ").append(words.money(call.cost), style="bold")
+    if head.cell_len + figures.cell_len <= looks.width:
+        yield head.append_text(figures)
+    else:
+        yield head
+        yield figures[1:]
     identity = record.identity
     facts = [
         how.words + (", streamed" if record.streamed else ""),
@@ -164,7 +171,7 @@ def _tree(call: FoldedCall, looks: Looks) -> Iterator[Text]:
         notes = max(0, min(notes, room - label_width - 2 - bar))
         label_width = min(label_width, room - notes - 2 - bar)
     for line, label in zip(found, labels, strict=True):
-        text = Text(f"{words.duration(line.seconds):>9}  ", style="dim")
+        text = Text().append(f"{words.duration(line.seconds):>9}  ", style="dim")
         note = Text(line.note, style="dim")
         if looks.fancy:
             label.truncate(label_width, overflow="ellipsis", pad=True)
@@ -285,11 +292,7 @@ def _messages(call: FoldedCall) -> Iterator[Text]:
     for message in (*contents.input, *contents.output):
         role = str(message.get("role") or "assistant")
         yield Text(f"  {words.clean(role)}", style="bold")
-        said = _said(message.get("content"))
-        for name in ("refusal", "reasoning_content"):
-            said += _said(message.get(name))
-        for asked in message.get("tool_calls") or ():
-            said += _said(asked)
+        said = [piece for name in _SAYING for piece in _said(message.get(name))]
         for part in said or [""]:
             for line in words.clean_text(part).split("\n"):
                 yield Text(f"    {line.expandtabs(4)}")

@@ -63,6 +63,7 @@ class Lazy(click.Group):
 
 @click.group(
     cls=Lazy,
+    invoke_without_command=True,
     context_settings=CONTEXT,
     help=with_examples(
         "See what your program asks of language models, and what it costs.",
@@ -73,22 +74,26 @@ class Lazy(click.Group):
 )
 @common
 def root(settings: Settings) -> None:
-    """See what your program asks of language models, and what it costs."""
+    """Without a subcommand, say which there are."""
+    context = click.get_current_context()
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 def run(arguments: list[str]) -> int:
     """Run the command with these arguments; return the exit code."""
     settings = Settings()
     try:
-        code = root.main(arguments, prog_name="interlay", standalone_mode=False, obj=settings)
+        # Not `root.main`, which has words and exit codes of its own for Ctrl-C and closed pipes.
+        with root.make_context("interlay", arguments, obj=settings) as context:
+            code: object = root.invoke(context)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
-        return 2
+    except click.exceptions.Exit as end:
+        return end.exit_code
     except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        where = context.command_path if context is not None else "interlay"
+        of = getattr(error, "ctx", None)
+        where = of.command_path if of is not None else "interlay"
         return _explain(
             error.format_message(),
             getattr(error, "help", None) or f"{where} -h",

@@ -45,7 +45,7 @@ class Terminal:
             fancy=fancy,
         )
         self._file = file
-        self._console = Console(
+        self._console = _Console(
             file=file,
             width=self.looks.width,
             force_terminal=color,
@@ -70,6 +70,11 @@ class Terminal:
         """Say something that is no result, on standard error, unless ``-q``."""
         if not self.settings.quiet:
             print(text, file=sys.stderr)
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise  # noqa: PLE0704, rich calls this where it has caught one, and would else exit by itself
 
 
 def svg(lines: Iterable[Text], *, title: str, width: int = 80) -> str:
@@ -119,7 +124,7 @@ _SVG: Final = """\
 {chrome}
 <g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
 {backgrounds}
-<g class="{unique_id}-matrix">
+<g class="{unique_id}-matrix" xml:space="preserve">
 {matrix}
 </g>
 </g>
