@@ -11,6 +11,7 @@ Nothing here imports an HTTP library: ``transports(httpx)`` is given the one you
 from interlay.testing.bodies import Split, at_random, codings, every, sized
 from interlay.testing.capture import NetworkRefusedError, capture, no_network
 from interlay.testing.player import Answer, Fault, Pause, Player, Sent, Turn
+from interlay.testing.provider import Provider
 from interlay.testing.recordings import Exchange, RecordedRequest, RecordedResponse, Recording
 from interlay.testing.server import Server, closed_port
 from interlay.testing.transports import Transports, transports
@@ -22,6 +23,7 @@ __all__ = [
     "NetworkRefusedError",
     "Pause",
     "Player",
+    "Provider",
     "RecordedRequest",
     "RecordedResponse",
     "Recording",
