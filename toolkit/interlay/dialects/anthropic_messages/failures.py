@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
+
+import msgspec
 
 from interlay.dialects.counts import text
 from interlay.model import json
@@ -23,27 +25,36 @@ _BY_STATUS: Final = {
     529: "overloaded_error",
 }
 """The API's own words, as its documentation lists them."""
+_MAX_BYTES: Final = 1024 * 1024
 _OURS: Final = {"timeout": "timeout_error", "connect": "api_error", "read": "api_error", "cut": "api_error"}
+
+
+class _Body(msgspec.Struct):
+    error: msgspec.Raw = msgspec.Raw()
+    message: str | None = None
+    request_id: str | None = None
+
+
+_bodies: Final = json.Reader(_Body)
 
 
 def decode(body: bytes, status: int | None = None, headers: Mapping[str, str] | None = None) -> Failure:
     """The failure that an error body or an ``error`` event tells of. Never raises; what stands between us and the
     API may have answered in another shape, or in none."""
     try:
-        said = json.decode(body)
+        said = _bodies.lenient(body)
+        error = json.decode(bytes(said.error), limit=_MAX_BYTES) if bytes(said.error) else None
     except DecodeError:
-        said = None
-    fields: dict[str, Any] = said if isinstance(said, dict) else {}
-    error = fields.get("error")
+        said, error = _Body(), None
     if not isinstance(error, dict):
-        error = {"message": error if isinstance(error, str) else fields.get("message")}
+        error = {"message": error if isinstance(error, str) else said.message}
     message = error.get("message")
     request_id = headers.get("request-id") if headers is not None else None
     return Failure(
         type=text(error.get("type")) or (f"http_{status}" if status is not None else "error"),
         code=text(error.get("code")),
         status=status,
-        request_id=text(request_id) or text(fields.get("request_id")),
+        request_id=text(request_id) or text(said.request_id),
         message=message if isinstance(message, str) else None,
     )
 

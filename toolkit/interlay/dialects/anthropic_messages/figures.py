@@ -19,6 +19,7 @@ from interlay.model.usage import Usage
 
 _NULL: Final = b"null"
 _MAX_RAW: Final = 64 * 1024
+_MAX_BYTES: Final = 4 * _MAX_RAW
 _MAX_ITEMS: Final = 256
 _NUMBERS: Final = msgspec.json.Encoder(decimal_format="number")
 
@@ -26,7 +27,7 @@ _NUMBERS: Final = msgspec.json.Encoder(decimal_format="number")
 def parse(raw: bytes) -> Usage:
     """The usage object with the text ``raw`` in canonical form. Never raises: see ``Usage.flags``."""
     try:
-        fields = json.decode_exact(raw)
+        fields = json.decode_exact(raw, limit=_MAX_BYTES)
     except DecodeError:
         fields = None
     if not isinstance(fields, dict):

@@ -25,7 +25,29 @@ from interlay.model.messages import (
 ORIGIN: Final = "anthropic-messages"
 _WRAPPER: Final = "INVALID_JSON"
 """This API takes objects only: arguments that are none travel as the one string in an object of this key."""
+MAX_BLOCKS: Final = 20_000
+"""Messages, tools and blocks of one body. A node takes microseconds to read and write, and a body of 4 MB could hold
+a quarter of a million."""
 _SERVER_CALLS: Final = frozenset({"server_tool_use", "mcp_tool_use"})
+
+
+def refuse_many(value: Any, room: int = MAX_BLOCKS) -> int:
+    """Room left after the messages or blocks in ``value`` and all below them. Raises ``DecodeError`` for too many."""
+    if isinstance(value, dict):
+        value = [value]
+    if not isinstance(value, list):
+        return room
+    room -= len(value)
+    if room < 0:
+        raise DecodeError(f"more than {MAX_BLOCKS} messages, tools and blocks")
+    for item in value:
+        if isinstance(item, dict):
+            within = item.get("content")
+            if within is None and isinstance(source := item.get("source"), dict):
+                within = source.get("content")
+            if isinstance(within, list | dict):
+                room = refuse_many(within, room)
+    return room
 
 
 def decode_content(value: Any, what: str) -> list[AnyPart]:

@@ -68,25 +68,30 @@ def rewrite(event: WireEvent, texts: Mapping[Channel, str]) -> bytes:
     """The event with the text of each channel replaced, every other byte as it was; empty for an event that is
     dropped. Padding needs no care here: this API's does not follow the text.
 
-    Signed reasoning is never edited: a text that differs drops the event, an empty one every event of its block.
+    Signed reasoning is never edited: a text that differs drops the event, and an empty one drops the signature and
+    the stop of the block too. The block's start has no text to differ in, so it is the caller's to drop.
     """
     said = _said(event)
     if said is None or event.data is None:
         return event.raw
-    if texts.get(("reasoning", _CHOICE, _index(said))) == "" and _is_reasoning(said):
+    if texts.get(("reasoning", _CHOICE, _index(said))) == "" and _ends_block(said):
         return b""
-    data, set_already = event.data, set()
-    for place in _event(said):
-        channel = place.channel
-        if channel not in texts:
-            continue
-        text = "" if place.role == "echo" or channel in set_already else texts[channel]
+    places = [place for place in _event(said) if place.channel in texts]
+    before: dict[Channel, str] = {}
+    for place in places:
         if place.role != "echo":
-            set_already.add(channel)
-        if text == place.text:
+            before[place.channel] = before.get(place.channel, "") + place.text
+    data, written = event.data, set[Channel]()
+    for place in places:
+        channel = place.channel
+        if before.get(channel) == texts[channel]:
             continue
         if place.signed:
             return b""
+        # Where several strings are one channel, the first says all.
+        text = "" if place.role == "echo" or channel in written else texts[channel]
+        if place.role != "echo":
+            written.add(channel)
         value = json.encode(input_of(text) if place.path[-1] == "input" else text)
         data = replaced(data, place.path, value)
     return _reframed(event, data)
@@ -115,14 +120,10 @@ def _index(said: Mapping[str, Any]) -> int:
     return an_int(said.get("index")) or 0
 
 
-def _is_reasoning(said: Mapping[str, Any]) -> bool:
-    """Whether an event belongs to a thinking block. Of a block's stop only its index tells."""
-    kind = said.get("type")
-    if kind == "content_block_start":
-        return (a_dict(said.get("content_block")) or {}).get("type") == "thinking"
-    if kind == "content_block_delta":
-        return (a_dict(said.get("delta")) or {}).get("type") in {"thinking_delta", "signature_delta"}
-    return kind == "content_block_stop"
+def _ends_block(said: Mapping[str, Any]) -> bool:
+    """Whether an event, of a thinking block, is its signature or its stop."""
+    delta = a_dict(said.get("delta")) or {}
+    return said.get("type") == "content_block_stop" or delta.get("type") == "signature_delta"
 
 
 def _event(said: Mapping[str, Any]) -> Iterator[TextPlace]:

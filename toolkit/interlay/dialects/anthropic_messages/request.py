@@ -22,6 +22,7 @@ from interlay.dialects.anthropic_messages.parts import (
     ORIGIN,
     decode_content,
     encode_content,
+    refuse_many,
     set_arguments,
     shell,
 )
@@ -66,6 +67,8 @@ _turns: Final = json.Reader(_Turns)
 def decode(body: bytes) -> ChatRequest:
     """Raises ``DecodeError``."""
     raw = an_object(json.decode(body), "the request")
+    room = refuse_many(raw.get("messages"))
+    refuse_many(raw.get("tools"), refuse_many(raw.get("system"), room))
     request = _read(shell(raw, "messages", "tools", "system"))
     request.messages = _system(raw.get("system"))
     turns = [_message(item) for item in objects(raw.get("messages"), "messages")]
