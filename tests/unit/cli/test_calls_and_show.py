@@ -17,6 +17,7 @@ from interlay.chain.segments import list_segments
 from interlay.cli.root import run
 from interlay.model.record import Contents, Failure, Identity, Record
 
+TO_GET_SOME = "help: interlay.setup() in a program turns its journal on; interlay demo makes a few calls\n"
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -60,7 +61,7 @@ class TestCalls:
         assert interlay("calls") == (
             0,
             "",
-            f"no calls in {tmp_path}/journal\nhelp: interlay.setup() in a program turns its journal on\n",
+            f"no calls in {tmp_path}/journal\n{TO_GET_SOME}",
         )
         assert interlay("calls", "-q") == (0, "", "")
         assert interlay("calls", "--json")[1] == "[]\n"
@@ -94,6 +95,7 @@ class TestCalls:
             (["--model", "4o"], []),
             (["--user", "u-7"], ["user"]),
             (["--user", "u"], []),
+            (["--session", "s-1"], ["user"]),
             (["--tag", "beta"], ["tags"]),
             (["--failed"], ["bad"]),
             (["--failed", "--user", "u-7"], []),
@@ -103,7 +105,7 @@ class TestCalls:
         fill(
             record("mini"),
             record("claude", at=1, model="smart", served_model="claude-sonnet-4-6"),
-            record("user", at=2, identity=Identity(user="u-7")),
+            record("user", at=2, identity=Identity(user="u-7", session="s-1")),
             record("tags", at=3, identity=Identity(tags=("checkout", "beta"))),
             record("bad", at=4, end="error", error=Failure(type="cut")),
         )
@@ -180,9 +182,26 @@ class TestShow:
     def test_nothing_found_is_a_finding(self, interlay: Run, fill: Any, tmp_path: Path) -> None:
         code, out, err = interlay("show", "@last")
         assert (code, out) == (1, "")
-        assert err.startswith(f"error: there is no call in {tmp_path}/journal\n")
+        assert err == (f"error: there is no call in {tmp_path}/journal\n{TO_GET_SOME}")
         fill(record("aa11"))
         assert interlay("show", "11")[0] == 1  # in the middle of an id is not its beginning
+
+    @pytest.mark.parametrize(
+        ("given", "help_"),
+        [
+            ("a1b2c3d5", "did you mean a1b2c3d4?"),
+            ("a1b3c3d4e5f600000000", "did you mean a1b2c3d4e5f600000000?"),
+            ("@lst", "did you mean @last?"),
+            ("ffffffff", "interlay calls lists them"),
+        ],
+    )
+    def test_an_id_that_no_call_begins_with_is_told_what_was_meant(
+        self, interlay: Run, fill: Any, given: str, help_: str
+    ) -> None:
+        fill(record("a1b2c3d4e5f600000000"), record("0011223344", at=1))
+        code, out, err = interlay("show", given)
+        assert (code, out) == (1, "")
+        assert err.endswith(f"help: {help_}\n")
 
     def test_an_id_that_two_calls_begin_with_lists_them(self, interlay: Run, fill: Any) -> None:
         fill(record("aa11"), record("aa22", at=1), record("bb"))
@@ -201,6 +220,20 @@ class TestShow:
         fill(record("aa", contents=Contents(input=[{"role": "user", "content": "hello there"}])), record("bb", at=1))
         assert "hello there" in interlay("show", "aa", "--messages")[1]
         assert "interlay.setup(contents=True)" in interlay("show", "bb", "--messages")[1]
+
+
+@pytest.mark.parametrize("command", [["calls"], ["show", "@last"]])
+class TestJournal:
+    def test_that_is_not_there_is_said_to_be_none(self, interlay: Run, tmp_path: Path, command: list[str]) -> None:
+        code, out, err = interlay(*command, "--journal", tmp_path / "nowhere")
+        assert (code, out) == (2, "")
+        assert err.startswith(f"error: the journal {tmp_path}/nowhere is not there\nhelp: ")
+
+    def test_that_is_a_file_is_said_to_be_none(self, interlay: Run, tmp_path: Path, command: list[str]) -> None:
+        (tmp_path / "notes.txt").write_text("milk")
+        code, out, err = interlay(*command, "--journal", tmp_path / "notes.txt")
+        assert (code, out) == (2, "")
+        assert err.startswith(f"error: the journal {tmp_path}/notes.txt is a file, and a journal is a folder\n")
 
 
 class TestDamage:

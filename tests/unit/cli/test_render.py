@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rich.text import Text
 from tests.unit.cli.records import BEGAN, GUESS, attempt, record, refused, retried_by_sdk
 
-from interlay.cli.render import call_lines, calls_table
+from interlay.cli.render import call_lines, call_tree, calls_table
 from interlay.cli.terminal import Looks, svg
 from interlay.model.cost import Cost, CostLine
 from interlay.model.record import (
@@ -77,7 +77,7 @@ class TestTable:
         assert "a_long_name_for_an_error_that_nobody_expected" in text
 
     def test_fits_its_terminal(self) -> None:
-        for width in range(80, 220):
+        for width in range(38, 220):
             lines = calls_table(fold(many()), Looks(width=width), BEGAN + 5).lines()
             assert max(line.cell_len for line in lines) <= width
 
@@ -155,6 +155,21 @@ class TestTree:
             for call in fold(many()):
                 tree = call_lines(call, Looks(width=width))
                 assert max(line.cell_len for line in tree) <= width
+
+    def test_lets_bars_go_before_words_where_it_is_narrow(self) -> None:
+        for width in range(24, 80):
+            for call in fold(many()):
+                lines = call_tree(call, Looks(width=width))
+                tree = lines[next(i for i, line in enumerate(lines) if "   interlay " in line.plain) + 1 :]
+                assert max(line.cell_len for line in tree) <= width
+        narrow = "\n".join(line.plain for line in call_tree(FoldedCall(retried_by_sdk()), Looks(width=46)))
+        assert "█" not in narrow
+        assert "✗ openai/gpt-4o-mini  529 over" in narrow
+
+    def test_in_brief_says_what_interlay_took(self) -> None:
+        head, *tree = (line.plain for line in call_tree(FoldedCall(retried_by_sdk()), Looks()))
+        assert head == "✓ chat gpt-4o-mini   2.20 s   412 > 96 tok   $0.000119   interlay 1.2 ms"
+        assert len(tree) == 8
 
     def test_needs_no_unicode(self) -> None:
         for call in fold(many()):

@@ -33,6 +33,7 @@ _REMEMBERED: Final = 1_000
 @click.option("--since", metavar="WHEN", callback=since, help="Not older than 90s, 1h30m, 2d, or a date.")
 @click.option("--model", metavar="M", help="Asked for or served: a beginning, or a pattern with *.")
 @click.option("--user", metavar="U", help="Made for this user.")
+@click.option("--session", metavar="S", help="Belonging to this conversation.")
 @click.option("--tag", metavar="T", help="Carrying this tag.")
 @click.option("--failed", is_flag=True, help="Ended in an error.")
 @click.option("-n", "--limit", default=50, show_default=True, type=click.IntRange(0), help="At most; 0 for all.")
@@ -51,7 +52,7 @@ def command(
     **wanted: object,
 ) -> None:
     """List the calls that were made, the newest last."""
-    terminal, source = Terminal(settings), Source(journal)
+    terminal, source = Terminal(settings), Source(journal, to_come=follow)
     chosen = msgspec.convert(wanted, Filter)
     # The tail is taken first, so that nothing falls between what stands and what comes.
     tail = source.reader.tail() if follow else None

@@ -2,88 +2,100 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
 import click
-from rich.console import Console
 from rich.text import Text
-from rich.tree import Tree
 
+from interlay.cli import words
+from interlay.cli.options import CONTEXT, Settings, common, with_examples
+from interlay.cli.render import ID_DIGITS, call_tree
 from interlay.cli.story import tell
+from interlay.cli.table import ascii_only
+from interlay.cli.terminal import Terminal
 from interlay.entry.process import setup
-from interlay.model.record import Record
+from interlay.model.cost import total
+from interlay.telemetry.calls import FoldedCall
 
-_SHOWN = {
-    "complete": ("green", "✓ complete"),
-    "closed": ("yellow", "◦ reader closed it"),
-    "lost": ("yellow", "◦ reader dropped it"),
-    "cancelled": ("yellow", "◦ cancelled"),
-}
-_NEXT = """\
+_HELLO: Final = "Two real SDKs, wrapped, against a provider on this machine: no key, no network."
+_PASTE: Final = """\
 Three lines for your own program:
 
     import interlay
-    interlay.setup()                    # a journal for `interlay calls`
+    interlay.setup()                    # a journal, for `interlay calls`
     client = interlay.wrap(OpenAI())    # or Anthropic(), sync or async
 """
 
 
-@click.command("demo")
-def command() -> None:
-    """Two real SDKs, wrapped, against a local provider: a story of eight calls.
-
-    Takes about five seconds. Records go to the journal, so `interlay calls` shows them afterwards.
-    """
+@click.command(
+    "demo",
+    context_settings=CONTEXT,
+    help=with_examples(
+        "Make eight calls with two real SDKs against a local provider, and show what was recorded.\n\n"
+        "Takes some five seconds; needs no key and no network. The records go to the usual journal.",
+        ("interlay demo", "the story, call by call"),
+        ("interlay calls", "the same calls afterwards, as a table"),
+    ),
+)
+@common
+def command(settings: Settings) -> None:
+    """Tell the story, a tree for each call, and what it came to."""
     setup()
-    console = Console(highlight=False)
-    console.print("Two real SDKs, wrapped, against a local provider that plays recordings.\nNo key, no network.\n")
-    told: list[Record] = []
+    terminal, told = Terminal(settings), []
+    terminal.print([Text(_HELLO, style="dim"), Text()])
     for title, records in tell():
-        told += records
-        console.print(_tree(title, records))
-    console.print(_sums(told))
-    console.print(_NEXT, end="", markup=False)
+        call = FoldedCall(records)
+        told.append(call)
+        terminal.print([_plain(Text(title, style="bold"), terminal), *call_tree(call, terminal.looks), Text()])
+    terminal.print([_plain(line, terminal) for line in (*_sums(told), Text())])
+    if not settings.quiet:
+        terminal.print([*_onward(told), Text(), *map(Text, _PASTE.splitlines())])
 
 
-def _tree(title: str, records: list[Record]) -> Tree:
-    """One call: a branch for each send, whoever repeated it."""
-    last = records[-1]
-    tree = Tree(Text.assemble((title, "bold"), f"  {last.served_model or last.model}"), guide_style="dim")
-    for record in records:
-        for number, attempt in enumerate(record.attempts):
-            failed = attempt.error is not None
-            end = number + 1 == len(record.attempts)
-            style, word = _SHOWN.get(record.end, ("red", f"✗ {record.error.type if record.error else record.end}"))
-            if failed and not end and attempt.error is not None:
-                style, word = "red", f"✗ {attempt.status or ''} {attempt.error.type}"
-            elif failed and attempt.status is not None and attempt.status >= 400:
-                style, word = "red", f"✗ {attempt.status} {record.error.type if record.error else ''}"
-            tree.add(Text.assemble((word, style), f"  {_seconds(attempt.seconds)}"))
-            if number < len(record.verdicts):
-                tree.add(Text(f"↻ waited {_seconds(record.verdicts[number].seconds)}, then sent again", style="dim"))
-    tree.add(Text(_facts(last)))
-    return tree
+def _plain(line: Text, terminal: Terminal) -> Text:
+    return line if terminal.looks.unicode else ascii_only(line)
 
 
-def _facts(record: Record) -> str:
-    usage, cost = record.usage, record.cost
-    tokens = f"{usage.input_tokens} > {usage.output_tokens} tok" if usage is not None else "tokens estimated"
-    if cost is None or cost.amount is None:
-        money = "cost unknown"
-    else:
-        money = f"{'~' if cost.estimated else ''}${cost.amount:f}"
-    first = f"  first token {_seconds(record.time_to_first_event)}" if record.time_to_first_event is not None else ""
-    return f"{tokens}  {money}{first}  interlay {record.overhead * 1e3:.1f} ms"
+def _sums(calls: Sequence[FoldedCall]) -> list[Text]:
+    """What the calls came to, and what interlay itself took of it."""
+    costs = [call.cost for call in calls if call.cost is not None and call.cost.amount is not None]
+    spent = words.dollars(total(cost.amount for cost in costs if cost.amount is not None))
+    about = "~" if any(cost.estimated for cost in costs) else ""
+    into = sum(call.input_tokens or 0 for call in calls)
+    out = sum(call.output_tokens or 0 for call in calls)
+    took = sum(call.duration for call in calls)
+    own = [sum(record.overhead for record in call.records) for call in calls]
+    return [
+        Text.assemble(
+            (f"{len(calls)} calls", "bold"), f", {sum(len(call.sends) for call in calls)} requests · ",
+            f"{into:,} > {out:,} tokens reported · ", (f"{about}{spent}", "bold"),
+        ),
+        Text(f"{words.duration(took)}, of which {words.duration(sum(own))} were interlay's own "
+             f"({words.duration(statistics.median(own))} at the median)"),
+    ]  # fmt: skip
 
 
-def _sums(records: list[Record]) -> Text:
-    amounts = [record.cost.amount for record in records if record.cost is not None and record.cost.amount is not None]
-    calls = len({record.call_id for record in records})
-    sends = sum(len(record.attempts) for record in records)
-    overhead = sorted(record.overhead for record in records)[len(records) // 2]
-    return Text(
-        f"\n{calls} calls, {sends} sends, spent ~${sum(amounts):f}; interlay added {overhead * 1e6:.0f} µs to the "
-        "middle one\n"
-    )
+def _onward(calls: Sequence[FoldedCall]) -> list[Text]:
+    """What to type next, as it can be typed here."""
+    most = max(calls, key=lambda call: (call.retries, call.started_at))
+    lines = ((f"show {most.id[:ID_DIGITS]}", f"where its {words.duration(most.duration)} and its money went"),
+             ("calls", "all of them in a table"))  # fmt: skip
+    width = max(len(arguments) for arguments, _ in lines)
+    name = _name()
+    return [Text.assemble("  ", (f"{name} {arguments:<{width}}", "cyan"), f"   {what}") for arguments, what in lines]
 
 
-def _seconds(seconds: float) -> str:
-    return f"{seconds * 1e3:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
+def _name() -> str:
+    """What the command is to be called by, which need not be on the ``PATH``."""
+    if shutil.which("interlay"):
+        return "interlay"
+    program = Path(sys.argv[0])
+    if program.stem != "interlay":
+        return f"{Path(sys.executable).name} -m interlay"
+    return os.path.relpath(program) if program.is_relative_to(Path.cwd()) else str(program)

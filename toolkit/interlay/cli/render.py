@@ -24,12 +24,12 @@ ID_DIGITS: Final = 8
 """Of an id in a table, where a person looks; a pipe gets it whole."""
 
 _COLUMNS: Final = (
-    Column("time", room=8),
+    Column("time", rank=1, room=8),
     Column("call", room=ID_DIGITS),
     Column("model", elastic=True, least=8, room=10),
-    Column("in > out", right=True, room=12),
-    Column("took", right=True, room=7),
-    Column("cost", right=True, room=9),
+    Column("in > out", right=True, rank=1, room=12),
+    Column("took", right=True, rank=1, room=7),
+    Column("cost", right=True, rank=1, room=9),
     Column("what happened", elastic=True, least=12, room=13),
     Column("first", right=True, rank=3),
     Column("provider", rank=2),
@@ -41,6 +41,8 @@ _NEGLIGIBLE: Final = 0.001
 """Seconds between two sends that are not worth a line."""
 _BAR: Final = (12, 40)
 """Least and most width of a bar."""
+_NOTE: Final = 12
+"""Of a note that is enough to be understood."""
 _SAYING: Final = ("reasoning_content", "content", "refusal", "tool_calls")
 """Fields of a message in which something is said."""
 
@@ -78,9 +80,15 @@ def call_row(call: FoldedCall, looks: Looks, now: float, wide: tuple[int, int] =
 
 def call_lines(call: FoldedCall, looks: Looks, *, messages: bool = False) -> list[Text]:
     """One call in full: its head, its tree, its cost; its messages if asked for and kept."""
-    lines = [*_head(call, looks), *_tree(call, looks), Text(), *cost_lines(call, looks)]
+    lines = [*_head(call, looks), *_facts(call, looks), *_tree(call, looks), Text(), *cost_lines(call, looks)]
     if messages:
         lines += [Text(), *_messages(call)]
+    return lines if looks.unicode else [ascii_only(line) for line in lines]
+
+
+def call_tree(call: FoldedCall, looks: Looks) -> list[Text]:
+    """One call in brief: its head, with what interlay itself took, and its tree."""
+    lines = [*_head(call, looks, brief=True), *_tree(call, looks)]
     return lines if looks.unicode else [ascii_only(line) for line in lines]
 
 
@@ -93,26 +101,33 @@ def _where(record: Record) -> str:
     return words.clean(f"{record.method} {record.target.partition('://')[2] or record.target}")
 
 
-def _head(call: FoldedCall, looks: Looks) -> Iterator[Text]:
+def _head(call: FoldedCall, looks: Looks, *, brief: bool = False) -> Iterator[Text]:
+    """What was called, and the figures that matter most."""
     record, how = call.last, words.ended(call)
     head = Text().append(f"{how.sign} ", style=f"bold {how.style}")
-    head.append(f"{words.clean(record.operation)} {words.models(record) or _where(record)}", style="bold")
+    head.append(f"{words.clean(record.operation)} {words.models(record, brief=brief) or _where(record)}", style="bold")
     figures = Text(f"   {words.duration(call.duration)}")
     into, out = words.used(call)
     if into:
         figures.append(f"   {into} > {out} tok")
     if call.cost is not None:
         figures.append("   ").append(words.money(call.cost), style="bold")
+    if brief:
+        figures.append(f"   interlay {_overhead(call)}", style="dim")
     if head.cell_len + figures.cell_len <= looks.width:
         yield head.append_text(figures)
     else:
         yield head
         yield figures[1:]
-    identity = record.identity
+
+
+def _facts(call: FoldedCall, looks: Looks) -> Iterator[Text]:
+    """How it ended, for whom it was, and under which names others know it."""
+    record, identity = call.last, call.last.identity
     facts = [
-        how.words + (", streamed" if record.streamed else ""),
+        words.ended(call).words + (", streamed" if record.streamed else ""),
         f"first token {words.duration(record.time_to_first_event)}" if record.time_to_first_event is not None else "",
-        f"overhead {words.duration(sum(r.overhead for r in call.records))}",
+        f"overhead {_overhead(call)}",
         f"tenant {identity.tenant}" if identity.tenant else "",
         f"user {identity.user}" if identity.user else "",
         f"session {identity.session}" if identity.session else "",
@@ -127,6 +142,10 @@ def _head(call: FoldedCall, looks: Looks) -> Iterator[Text]:
     error = record.error
     if error is not None and error.message:
         yield Text(f"  {words.clean(error.message)}", style="red")
+
+
+def _overhead(call: FoldedCall) -> str:
+    return words.duration(sum(record.overhead for record in call.records))
 
 
 def _wrapped(facts: Sequence[str], looks: Looks) -> Iterator[Text]:
@@ -166,22 +185,23 @@ def _tree(call: FoldedCall, looks: Looks) -> Iterator[Text]:
     bar = 0
     if looks.fancy:
         room = looks.width - 13
-        bar = max(_BAR[0], min(_BAR[1], room - label_width - 2 - notes))
-        # Notes give way to the bars, labels to nothing but the edge.
-        notes = max(0, min(notes, room - label_width - 2 - bar))
-        label_width = min(label_width, room - notes - 2 - bar)
+        # Notes give way to bars as far as they can still be understood, bars to labels.
+        if room - label_width - 2 - min(notes, _NOTE) >= _BAR[0]:
+            bar = max(_BAR[0], min(_BAR[1], room - label_width - 2 - notes))
+        notes = max(0, min(notes, room - label_width - (2 + bar if bar else 0)))
+        label_width = max(1, min(label_width, room - notes))
     for line, label in zip(found, labels, strict=True):
         text = Text().append(f"{words.duration(line.seconds):>9}  ", style="dim")
         note = Text(line.note, style="dim")
         if looks.fancy:
             label.truncate(label_width, overflow="ellipsis", pad=True)
-            note.truncate(notes, overflow="ellipsis", pad=True)
+            note.truncate(max(1, notes), overflow="ellipsis", pad=True)
         else:
             label.append(" " * (label_width - label.cell_len))
         text.append_text(label)
-        text.append("  ")
-        text.append_text(note)
-        if looks.fancy and line.start is not None:
+        if notes:
+            text.append("  ").append_text(note)
+        if bar and line.start is not None:
             text.append("  ")
             text.append(_bar(line.start / total, line.seconds / total, bar), style=line.style)
         yield text

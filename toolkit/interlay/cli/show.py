@@ -39,7 +39,7 @@ def command(settings: Settings, *, call: str, messages: bool, as_json: bool, jou
     source.tell(terminal)
     if not found:
         what = "there is no call" if call == "@last" else f"no call begins with {call!r}"
-        raise Failed(f"{what} in {source.reader.path}", help="interlay calls lists them", exit_code=1)
+        raise Failed(f"{what} in {source.reader.path}", help=source.near(call), exit_code=1)
     if len(found) > 1:
         newest = sorted(found, key=lambda each: each.started_at)[-_CANDIDATES:]
         for line in calls_table(newest, terminal.looks, time.time()).lines():

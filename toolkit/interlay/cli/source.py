@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
 
+from interlay.cli.options import Failed
 from interlay.cli.terminal import Terminal
 from interlay.model.record import Record
 from interlay.telemetry.calls import FoldedCall, fold
@@ -16,6 +19,9 @@ from interlay.telemetry.journal import Entry, JournalReader
 
 _SIBLINGS_WITHIN: Final = 3600.0
 """Seconds by which the first record of a call may be older than its next."""
+_TO_GET_SOME: Final = "interlay.setup() in a program turns its journal on; interlay demo makes a few calls"
+_CONSIDERED: Final = 1_000
+"""Calls among whose ids one that was mistyped is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +31,7 @@ class Filter:
     since: float | None = None
     model: str | None = None
     user: str | None = None
+    session: str | None = None
     tag: str | None = None
     failed: bool = False
 
@@ -34,16 +41,21 @@ class Filter:
             (self.since is None or call.ended_at >= self.since)
             and (self.model is None or any(_like(name, self.model) for name in (record.model, record.served_model)))
             and (self.user is None or record.identity.user == self.user)
+            and (self.session is None or record.identity.session == self.session)
             and (self.tag is None or self.tag in record.identity.tags)
             and (not self.failed or call.failed)
         )
 
 
 class Source:
-    """The journal, as commands read it."""
+    """The journal, as commands read it. Raises ``Failed`` where one is named that is none; it may be ``to_come``."""
 
-    def __init__(self, journal: str | None) -> None:
+    def __init__(self, journal: str | None, *, to_come: bool = False) -> None:
         self.reader = JournalReader(journal)
+        path = self.reader.path
+        if journal is not None and not path.is_dir() and not (to_come and not path.exists()):
+            what = "is a file, and a journal is a folder" if path.exists() else "is not there"
+            raise Failed(f"the journal {path} {what}", help="without --journal the usual one is read", exit_code=2)
         self.foreign = 0
         """Entries that are no record this version understands."""
         self.raw: dict[str, bytes] = {}
@@ -111,6 +123,17 @@ class Source:
         by_id = {call.id: call for call in fold(r for r in self.records(near) if r.call_id in wanted)}
         return [by_id[identifier] for identifier in ids if identifier in by_id]
 
+    def near(self, start: str) -> str:
+        """What to do about an id that no call begins with: the one that was meant, perhaps."""
+        if start.startswith("@") and start != "@last":
+            return "did you mean @last?"
+        entries = islice(self.reader.entries(newest_first=True), _CONSIDERED)
+        ids = dict.fromkeys(record.call_id[: len(start)] for record in self.records(entries))
+        if not ids:
+            return _TO_GET_SOME
+        meant = difflib.get_close_matches(start, ids, n=1, cutoff=0.75)
+        return f"did you mean {meant[0]}?" if meant else "interlay calls lists them"
+
     def json(self, record: Record, *, messages: bool = False) -> dict[str, Any]:
         """A record as it was written, fields unknown here included; contents only if ``messages``."""
         whole: dict[str, Any] = msgspec.json.decode(self.raw[record.id])
@@ -136,7 +159,7 @@ def nothing(terminal: Terminal, source: Source, wanted: Callable[[FoldedCall], b
     """Say why a list is empty."""
     if next(source.reader.entries(newest_first=True), None) is None:
         terminal.hint(f"no calls in {source.reader.path}")
-        terminal.hint("help: interlay.setup() in a program turns its journal on")
+        terminal.hint(f"help: {_TO_GET_SOME}")
     elif wanted != Filter():
         terminal.hint("no calls match")
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
+import os
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 import anthropic
 import openai
@@ -15,23 +15,36 @@ from interlay.entry.process import flush, last
 from interlay.entry.scope import using
 from interlay.layers.retry import Retry
 from interlay.model.record import Record
-from interlay.testing.player import Player, Turn
+from interlay.testing.player import Answer, Pause, Player, Sent, Turn
 from interlay.testing.recordings import Recording
 from interlay.testing.server import Server
 
 Chapter = tuple[str, list[Record]]
 """A title, and the records of the one call it made, oldest first."""
 
-_PACE = 0.03
+_THINKS: Final = 0.2
+"""Seconds until an answer begins."""
+_REFUSES: Final = 0.03
+"""Seconds until an error is there."""
+_PACE: Final = 0.02
 """Seconds between the events of a stream."""
+
+
+class _Unhurried(Player):
+    """Takes its time, as models do."""
+
+    def answer(self, sent: Sent) -> Answer:
+        answer = super().answer(sent)
+        answer.steps.insert(0, Pause(_THINKS if answer.status < 400 else _REFUSES))
+        return answer
 
 
 def tell() -> Iterator[Chapter]:
     """Make the calls of the story, one after another."""
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    _reach_the_loopback()
     recordings = Recording.bundled()
     asked = {name: recording.exchanges[0].request.body for name, recording in recordings.items()}
-    with Server(Player(recordings.values(), pace=_PACE)) as server, using(user="demo", tags=["demo"]):
+    with Server(_Unhurried(recordings.values(), pace=_PACE)) as server, using(user="demo", tags=["demo"]):
         with (
             openai.OpenAI(base_url=f"{server.url}/v1", api_key="no-key", max_retries=2) as ours,
             anthropic.Anthropic(base_url=server.url, api_key="no-key", max_retries=2) as theirs,
@@ -41,15 +54,15 @@ def tell() -> Iterator[Chapter]:
             chapters: list[tuple[str, list[Turn | int], Callable[[], object]]] = [
                 ("a plain call", [], lambda: _whole(ours, asked["openai-chat-plain-03"])),
                 ("a stream", [], lambda: _streamed(ours, asked["openai-chat-stream-usage-01"])),
-                ("a stream, of the other SDK", [], lambda: _message(theirs, asked["anthropic-stream-04"])),
+                ("a stream through the other SDK", [], lambda: _message(theirs, asked["anthropic-stream-04"])),
                 ("tool calls", [], lambda: _whole(ours, asked["openai-chat-tools-04"])),
-                ("529, twice, retried by the SDK", [_busy(529), _busy(529)],
+                ("an overloaded provider: the SDK tries again, and it is one call", [_busy(529), _busy(529)],
                  lambda: _message(theirs, asked["anthropic-stream-04"])),
-                ("429, retried by interlay's Retry", [_busy(429)],
+                ("a rate limit: interlay's Retry waits as it was told", [_busy(429)],
                  lambda: _whole(wrap(ours, Retry(attempts=3), provider="openai"), asked["openai-chat-plain-03"])),
-                ("a reader that walks away", [],
+                ("a reader that walks away: billed all the same, so estimated", [],
                  lambda: _streamed(ours, asked["openai-chat-stream-usage-01"], stop_after=3)),
-                ("a stream that is cut", [Turn(fault="cut", after=5)],
+                ("a stream that is cut, which no SDK notices", [Turn(fault="cut", after=5)],
                  lambda: _streamed(ours, asked["openai-chat-stream-usage-01"])),
             ]  # fmt: skip
             for title, turns, call in chapters:
@@ -59,13 +72,19 @@ def tell() -> Iterator[Chapter]:
                 yield title, _new(seen)
 
 
+def _reach_the_loopback() -> None:
+    """Past a proxy that the environment names, which could not reach it."""
+    kept = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = f"{kept},127.0.0.1" if kept else "127.0.0.1"
+
+
 def _busy(status: int) -> Turn:
     return Turn(status=status, headers={"retry-after-ms": "120"})
 
 
 def _new(seen: set[str]) -> list[Record]:
     """What was recorded since; a dropped stream is recorded a moment later."""
-    deadline = time.monotonic() + 1
+    deadline = time.monotonic() + 5
     while True:
         flush(1)
         found = [record for record in reversed(last()) if record.id not in seen]

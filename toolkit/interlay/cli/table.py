@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,7 +24,8 @@ class Column:
     title: str
     right: bool = False
     rank: int = 0
-    """Columns of the highest rank are the first to go where there is no room."""
+    """Columns of the highest rank are the first to go where there is no room; those of rank 1 only where
+    cutting texts does not make enough of it."""
     least: int = 4
     """Width down to which its text may be cut."""
     elastic: bool = False
@@ -76,14 +77,23 @@ class Table:
         return sum(self._widths.values()) + _GAP * (len(self._widths) - 1)
 
     def _shrink(self) -> None:
-        """Leave out columns, the highest rank first, until the rest fits; then cut the elastic ones."""
+        """Leave out columns, the highest rank first, until the rest fits or can be cut to; then cut the elastic
+        ones."""
+        self._leave_out(2, self._total)
+        self._leave_out(1, lambda: self._total() - sum(map(self._give, self._widths)))
         while self._total() > self._looks.width:
+            widest = max(self._widths, key=lambda i: (self._give(i) > 0, self._widths[i]))
+            if not self._give(widest):
+                break
+            self._widths[widest] -= 1
+
+    def _leave_out(self, rank: int, needed: Callable[[], int]) -> None:
+        while needed() > self._looks.width:
             worst = max(self._widths, key=lambda i: self._columns[i].rank)
-            if not self._columns[worst].rank:
+            if self._columns[worst].rank < rank:
                 break
             del self._widths[worst]
-        while self._total() > self._looks.width:
-            elastic = [i for i in self._widths if self._columns[i].elastic and self._widths[i] > self._columns[i].least]
-            if not elastic:
-                break
-            self._widths[max(elastic, key=lambda i: self._widths[i])] -= 1
+
+    def _give(self, i: int) -> int:
+        """By how much a column may be cut."""
+        return max(0, self._widths[i] - self._columns[i].least) if self._columns[i].elastic else 0
