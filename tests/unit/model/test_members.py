@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interlay.model.errors import DecodeError
-from interlay.model.members import cut_member, end_of_value, find_member, members, set_member
+from interlay.model.members import MAX_MEMBERS, cut_member, end_of_value, find_member, members, set_member
 
 KEYS = ("usage", "a", 'b"', "\\", "é", "")
 space = st.sampled_from(["", "", " ", "\n\t"])
@@ -102,5 +102,20 @@ def test_a_value_that_does_not_end_is_refused() -> None:
 
 
 def test_many_members_of_one_name_take_linear_time() -> None:
-    data = b"{" + b",".join([b'"usage":null'] * 100_000) + b',"a":1}'
+    data = b"{" + b",".join([b'"usage":null'] * (MAX_MEMBERS - 1)) + b',"a":1}'
     assert cut_member(data, "usage") == b'{"a":1}'
+
+
+@pytest.mark.parametrize("comma", [b",", b", "])
+def test_very_many_members_are_refused(comma: bytes) -> None:
+    for data in (
+        b"{" + comma.join([b'"usage":null'] * (MAX_MEMBERS + 1)) + b"}",
+        b"{" + comma.join(b'"%07x":1' % number for number in range(300_000)) + b"}",
+    ):
+        with pytest.raises(DecodeError, match="members"):
+            members(data)
+
+
+def test_a_long_text_is_not_very_many_members() -> None:
+    said = stdlib.dumps({"content": 'He said, "no", "never" and, "not now",' * 100_000, "usage": None}).encode()
+    assert [member.key for member in members(said)] == ["content", "usage"]

@@ -8,8 +8,8 @@ was used are kept. To encode it, a codec writes the wire members of the node as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final, TypeVar
 
 from interlay.model.errors import DecodeError
 from interlay.model.messages import Node
@@ -17,6 +17,10 @@ from interlay.model.messages import Node
 N = TypeVar("N", bound=Node)
 
 Object = dict[str, Any]
+
+MAX_NODES: Final = 20_000
+"""Messages, parts and tools of one body. A node takes microseconds to read and write, and a body of 4 MB could hold
+a quarter of a million."""
 
 
 def encode_node(node: N, origin: str, read: Callable[[Object], N], write: Callable[[N], Object]) -> Object:
@@ -72,6 +76,24 @@ def objects(value: Any, what: str) -> list[Object]:
     if not isinstance(value, list):
         raise DecodeError(f"{what} is no list")
     return [an_object(item, what) for item in value]
+
+
+def refuse_many(value: Any, within: Collection[str], room: int = MAX_NODES) -> int:
+    """Room left after the items of ``value`` and of all lists under the keys ``within`` in it. Raises ``DecodeError``
+    for too many."""
+    if isinstance(value, dict):
+        value = [value]
+    if not isinstance(value, list):
+        return room
+    room -= len(value)
+    if room < 0:
+        raise DecodeError(f"more than {MAX_NODES} messages, parts and tools")
+    for item in value:
+        if isinstance(item, dict):
+            for key in within:
+                if isinstance(child := item.get(key), list | dict):
+                    room = refuse_many(child, within, room)
+    return room
 
 
 def a_str(value: Any) -> str | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from math import isfinite
 from typing import Any, Final
 
 from interlay.model import json
 from interlay.model.errors import DecodeError
 
 MAX_COUNT: Final = 2**53
+_MAX_EXPONENT: Final = 30
 
 
 class Counts:
@@ -30,7 +32,7 @@ class Counts:
             value = value.get(name)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        if not _is_number(value):
             self.flag("usage_invalid")
             return None
         if not 0 <= value <= MAX_COUNT or value != int(value):
@@ -52,15 +54,14 @@ class Counts:
         value: Any = self.raw
         for name in path:
             value = value.get(name) if isinstance(value, Mapping) else None
-        if value is None or isinstance(value, bool):
+        if value is None:
             return None
-        if not isinstance(value, int | float | Decimal):
-            return None
-        amount = Decimal(str(value)) if isinstance(value, float) else Decimal(value)
-        if not amount.is_finite() or amount < 0 or abs(amount.adjusted()) > 30:
-            self.flag("usage_invalid")
-            return None
-        return amount
+        if _is_number(value):
+            amount = Decimal(str(value)) if isinstance(value, float) else Decimal(value)
+            if amount >= 0 and abs(amount.adjusted()) <= _MAX_EXPONENT:
+                return amount
+        self.flag("usage_invalid")
+        return None
 
     def flag(self, word: str) -> None:
         """Say that something is wrong."""
@@ -71,6 +72,13 @@ class Counts:
     def flags(self) -> tuple[str, ...]:
         """What was wrong."""
         return tuple(self._flags)
+
+
+def _is_number(value: Any) -> bool:
+    """A finite one; ``true`` is none."""
+    if isinstance(value, Decimal):
+        return value.is_finite()
+    return type(value) is int or (type(value) is float and isfinite(value))
 
 
 def text(value: Any, limit: int = 128) -> str | None:

@@ -36,6 +36,10 @@ _STEPS: Final = bytes.maketrans(b"[]", b"\x01\xff")
 _PEELED: Final = 12
 """Levels that are taken away from within, by which most bodies are gone, before the rest is counted through."""
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+_HEAD: Final = 4 * 1024
+"""Bytes at the start that are looked at on their own: what is nested too deep most often begins so."""
+_RUN: Final = 16 * 1024
+"""Brackets that are counted at a time."""
 
 
 @overload
@@ -164,15 +168,34 @@ def _guard_size(data: bytes, limit: int, marks: int | None) -> None:
 
 def deeper_than(data: bytes, depth: int) -> bool:
     """Whether valid JSON ``data`` is nested more than ``depth`` deep. Of other bytes anything may be said."""
-    if b"\\" in data:
-        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
-    # Every second piece is the inside of a string.
-    marks = b"".join(data.split(b'"')[::2]).translate(_BRACKETS, _NO_BRACKETS)
+    if len(data) > 2 * _HEAD and _climbs(_brackets(data[:_HEAD]), depth):
+        return True
+    marks = _brackets(data)
     for _ in range(min(depth, _PEELED)):
         marks = marks.replace(b"[]", b"")
         if not marks:
             return False
-    return max(accumulate(array("b", marks.translate(_STEPS)), initial=0)) > depth - min(depth, _PEELED)
+    return _climbs(marks, depth - min(depth, _PEELED))
+
+
+def _brackets(data: bytes) -> bytes:
+    """The brackets of JSON outside its strings, braces among them; a string that is cut off at the end ends there."""
+    if b"\\" in data:
+        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    # Every second piece is the inside of a string.
+    return b"".join(data.split(b'"')[::2]).translate(_BRACKETS, _NO_BRACKETS)
+
+
+def _climbs(marks: bytes, depth: int) -> bool:
+    """Whether more than ``depth`` brackets are open at some point."""
+    level = 0
+    steps = array("b", marks.translate(_STEPS))
+    for start in range(0, len(steps), _RUN):
+        levels = list(accumulate(steps[start : start + _RUN], initial=level))
+        if max(levels) > depth:
+            return True
+        level = levels[-1]
+    return False
 
 
 def _lenient(shape: type[S], data: bytes | msgspec.Raw) -> S | None:

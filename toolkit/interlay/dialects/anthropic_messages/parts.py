@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from interlay.dialects._codec import Object, a_dict, a_str, an_object, encode_node, without_none
+from interlay.dialects._codec import Object, a_dict, a_str, an_object, encode_node, shell, without_none
 from interlay.model import json
 from interlay.model.errors import DecodeError
 from interlay.model.messages import (
@@ -25,29 +25,9 @@ from interlay.model.messages import (
 ORIGIN: Final = "anthropic-messages"
 _WRAPPER: Final = "INVALID_JSON"
 """This API takes objects only: arguments that are none travel as the one string in an object of this key."""
-MAX_BLOCKS: Final = 20_000
-"""Messages, tools and blocks of one body. A node takes microseconds to read and write, and a body of 4 MB could hold
-a quarter of a million."""
+CHILDREN: Final = ("content", "source")
+"""Where blocks stand within messages and blocks."""
 _SERVER_CALLS: Final = frozenset({"server_tool_use", "mcp_tool_use"})
-
-
-def refuse_many(value: Any, room: int = MAX_BLOCKS) -> int:
-    """Room left after the messages or blocks in ``value`` and all below them. Raises ``DecodeError`` for too many."""
-    if isinstance(value, dict):
-        value = [value]
-    if not isinstance(value, list):
-        return room
-    room -= len(value)
-    if room < 0:
-        raise DecodeError(f"more than {MAX_BLOCKS} messages, tools and blocks")
-    for item in value:
-        if isinstance(item, dict):
-            within = item.get("content")
-            if within is None and isinstance(source := item.get("source"), dict):
-                within = source.get("content")
-            if isinstance(within, list | dict):
-                room = refuse_many(within, room)
-    return room
 
 
 def decode_content(value: Any, what: str) -> list[AnyPart]:
@@ -72,16 +52,6 @@ def encode_content(parts: Sequence[Part], was: Any = None) -> Any:
         if isinstance(was, dict):
             return encode_part(only) or {}
     return [block for part in parts if (block := encode_part(part)) is not None]
-
-
-def shell(block: Object, *keys: str) -> Object:
-    """``block`` with empty values where the children under ``keys`` stood."""
-    emptied = dict(block)
-    for key in keys:
-        value = emptied.get(key)
-        if isinstance(value, str | list | dict):
-            emptied[key] = type(value)()
-    return emptied
 
 
 def decode_part(block: Object) -> AnyPart:

@@ -16,15 +16,16 @@ from interlay.dialects._codec import (
     an_object,
     encode_node,
     objects,
+    refuse_many,
+    shell,
     without_none,
 )
 from interlay.dialects.anthropic_messages.parts import (
+    CHILDREN,
     ORIGIN,
     decode_content,
     encode_content,
-    refuse_many,
     set_arguments,
-    shell,
 )
 from interlay.model import json
 from interlay.model.errors import DecodeError
@@ -67,8 +68,8 @@ _turns: Final = json.Reader(_Turns)
 def decode(body: bytes) -> ChatRequest:
     """Raises ``DecodeError``."""
     raw = an_object(json.decode(body), "the request")
-    room = refuse_many(raw.get("messages"))
-    refuse_many(raw.get("tools"), refuse_many(raw.get("system"), room))
+    room = refuse_many(raw.get("messages"), CHILDREN)
+    refuse_many(raw.get("tools"), (), refuse_many(raw.get("system"), CHILDREN, room))
     request = _read(shell(raw, "messages", "tools", "system"))
     request.messages = _system(raw.get("system"))
     turns = [_message(item) for item in objects(raw.get("messages"), "messages")]

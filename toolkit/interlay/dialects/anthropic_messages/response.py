@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from interlay.dialects._codec import Object, a_dict, a_str, an_object, encode_node, without_none
+from interlay.dialects._codec import Object, a_dict, a_str, an_object, encode_node, refuse_many, shell, without_none
 from interlay.dialects.anthropic_messages import figures
-from interlay.dialects.anthropic_messages.parts import ORIGIN, decode_content, encode_content, refuse_many, shell
+from interlay.dialects.anthropic_messages.parts import CHILDREN, ORIGIN, decode_content, encode_content
 from interlay.dialects.anthropic_messages.request import exact_arguments
 from interlay.dialects.anthropic_messages.tracker import FINISH
 from interlay.model import json
@@ -37,7 +37,7 @@ def read(raw: Object) -> ChatResponse:
     """The response that a message object is. Raises ``DecodeError``."""
     if raw.get("type", "message") != "message":
         raise DecodeError("the response is no message")
-    refuse_many(raw.get("content"))
+    refuse_many(raw.get("content"), CHILDREN)
     response = _read(shell(raw, "content"))
     response.choices[0].message.content = decode_content(raw.get("content"), "content")
     return response

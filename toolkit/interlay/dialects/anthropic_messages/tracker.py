@@ -65,6 +65,7 @@ class _Event(msgspec.Struct):
     usage: msgspec.Raw = _NOTHING
 
 
+_BLANK: Final = b" \t\r\n\0"
 _messages: Final = json.Reader(_Message)
 _events: Final = json.Reader(_Event)
 _content: Final = json.Reader(_Content)
@@ -139,11 +140,13 @@ class Tracker:
             self.failure = self.failure or failures.decode(data)
 
     def body(self, data: bytes) -> None:
-        self.finished = True
+        # An object that ends came whole, also where its numbers or its depth are more than we read.
+        self.finished = data[-64:].rstrip(_BLANK).endswith(b"}")
         try:
             message = _messages.lenient(data)
         except DecodeError:
             return
+        self.finished = True
         if message.type == "error":
             self.failure = failures.decode(data)
             return

@@ -14,11 +14,12 @@ from interlay.dialects._codec import (
     an_object,
     encode_node,
     objects,
+    refuse_many,
     shell,
     without_none,
 )
 from interlay.dialects.openai_chat.parts import ORIGIN
-from interlay.dialects.openai_chat.turns import decode_message, encode_message
+from interlay.dialects.openai_chat.turns import NODES, decode_message, encode_message
 from interlay.model import json
 from interlay.model.messages import ChatRequest, OutputFormat, Tool, ToolChoice
 
@@ -49,6 +50,7 @@ def encode_request(request: ChatRequest) -> bytes:
 
 def read_request(wire: Object) -> ChatRequest:
     """The canonical request of a JSON object. Raises ``DecodeError``."""
+    refuse_many([wire], (*_CHILDREN, *NODES))
     request = _read_members(wire)
     request.raw, request.origin = shell(wire, *_CHILDREN), ORIGIN
     request.messages = [decode_message(item) for item in objects(wire.get("messages"), "messages")]

@@ -12,13 +12,14 @@ from interlay.dialects._codec import (
     an_object,
     encode_node,
     objects,
+    refuse_many,
     shell,
     without_none,
 )
 from interlay.dialects.openai_chat import figures
 from interlay.dialects.openai_chat.parts import ORIGIN
 from interlay.dialects.openai_chat.tracker import FINISH
-from interlay.dialects.openai_chat.turns import decode_message, encode_message
+from interlay.dialects.openai_chat.turns import NODES, decode_message, encode_message
 from interlay.model import json
 from interlay.model.members import find_member
 from interlay.model.messages import ChatResponse, Choice, Message
@@ -38,6 +39,7 @@ def decode_response(body: bytes) -> ChatResponse:
 
 def read_response(wire: Object) -> ChatResponse:
     """The canonical response of a JSON object. Raises ``DecodeError`` where its shape is none of this API's."""
+    refuse_many([wire], (*_CHILDREN, *NODES))
     response = _read_members(wire)
     response.raw, response.origin = shell(wire, *_CHILDREN), ORIGIN
     response.choices = [_decode_choice(item) for item in objects(wire.get("choices"), "choices")]

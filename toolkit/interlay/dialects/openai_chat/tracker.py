@@ -130,8 +130,8 @@ class Tracker:
             self._take(data)
 
     def body(self, data: bytes) -> None:
-        if self._take(data, whole=True):
-            self.finished = True
+        # An object that ends came whole, also where its numbers or its depth are more than we read.
+        self.finished = self._take(data, whole=True) or data[-64:].rstrip(_BLANK).endswith(b"}")
 
     def tail(self, data: bytes) -> None:
         """The usage object nearest to the end of a body that was too large to keep."""
@@ -199,6 +199,7 @@ class Tracker:
                 self.output_tokens_estimate += _weight(said)
 
 
+_BLANK: Final = b" \t\r\n\0"
 _NO_ERROR: Final = frozenset((b"null", b"false", b"{}", b'""'))
 _MAX_USAGE: Final = 1024 * 1024
 _MAX_TRIES: Final = 16

@@ -36,6 +36,8 @@ from interlay.model.messages import (
 REASONING: Final = ("reasoning_content", "reasoning")
 """The names under which hosts put reasoning text: DeepSeek, xAI, Z.ai and vLLM; OpenRouter, Groq and Cerebras."""
 
+NODES: Final = ("message", "content", "tool_calls", "reasoning_details", "annotations")
+"""Where parts stand within choices and messages."""
 _CHILDREN: Final = (
     *REASONING, "reasoning_details", "content", "refusal", "audio", "tool_calls", "function_call", "annotations",
 )  # fmt: skip
@@ -47,14 +49,21 @@ def decode_message(item: Object, role: str = "") -> Message:
     message.role = message.role or role
     message.raw, message.origin = shell(item, *_CHILDREN), ORIGIN
     content = [*_reasoning(item, message.raw), *_content(item, message.raw)]
-    if refusal := a_str(item.get("refusal")):
+    refusal, audio = item.get("refusal"), item.get("audio")
+    if isinstance(refusal, str) and refusal:
         content.append(Refusal(text=refusal, origin=ORIGIN))
-    if isinstance(item.get("audio"), dict):
-        content.append(decode_audio(item["audio"]))
+    elif refusal is not None:
+        message.raw["refusal"] = refusal
+    if isinstance(audio, dict) and audio:
+        content.append(decode_audio(audio))
+        del message.raw["audio"]  # no empty object stays in its place: a host may have sent one
+    elif audio is not None:
+        message.raw["audio"] = audio
     content += [decode_call(call) for call in objects(item.get("tool_calls"), "tool_calls")]
     function = item.get("function_call")
     if isinstance(function, dict) and a_str(function.get("name")):
         content.append(decode_function(function))
+        del message.raw["function_call"]
     elif function is not None:
         message.raw["function_call"] = function
     if message.role == "tool":
@@ -88,7 +97,8 @@ def _read_members(item: Object) -> Message:
 
 def _write_members(message: Message) -> Object:
     """An answer need not say its role."""
-    implied = message.raw is not None and not a_str(message.raw.get("role")) and message.role == "assistant"
+    raw = message.raw if message.origin in (ORIGIN, None) else None
+    implied = raw is not None and not a_str(raw.get("role")) and message.role == "assistant"
     role = {"role": message.role} if message.role and not implied else {}
     return {**role, **without_none(name=message.name)}
 
@@ -161,9 +171,12 @@ def _encode(message: Message, content: Sequence[AnyPart], *, answer: bool) -> Ob
     _put_content(wire, places.get("content", []), ours=ours, calls="tool_calls" in places)
     if refused := "".join(part.text for part in places.get("refusal", ()) if isinstance(part, Refusal)):
         wire["refusal"] = refused
-    _put_object(wire, "audio", [encode_audio(part) for part in places.get("audio", ())])  # type: ignore[arg-type]
-    first = [encode_function(call) for call in places.get("function_call", ())]  # type: ignore[arg-type]
-    _put_object(wire, "function_call", first)
+    for part in places.get("audio", ()):
+        if isinstance(part, Audio):
+            wire["audio"] = encode_audio(part)
+    for part in places.get("function_call", ()):
+        if isinstance(part, ToolCall):
+            wire["function_call"] = encode_function(part)
     calls = [item for part in places.get("tool_calls", ()) if (item := encode_call(part)) is not None]
     if calls:
         wire["tool_calls"] = calls
@@ -217,9 +230,10 @@ def _put_content(wire: Object, parts: Sequence[AnyPart], *, ours: bool, calls: b
     cited = [each for part in parts if isinstance(part, Text) and part.origin == ORIGIN for each in part.citations]
     if cited:
         wire["annotations"] = cited
-    only = parts[0] if len(parts) == 1 else None
-    if isinstance(form, list) or (parts and not _is_plain(only)):
-        wire["content"] = [item for part in parts if (item := encode_part(part)) is not None]
+    items = [(part, item) for part in parts if (item := encode_part(part)) is not None]
+    only = items[0][0] if len(items) == 1 else None
+    if isinstance(form, list) or (items and not _is_plain(only)):
+        wire["content"] = [item for _, item in items]
     elif isinstance(only, Text):
         wire["content"] = only.text
     elif not ours:
@@ -229,11 +243,3 @@ def _put_content(wire: Object, parts: Sequence[AnyPart], *, ours: bool, calls: b
 def _is_plain(part: AnyPart | None) -> bool:
     """Whether a string can say it."""
     return isinstance(part, Text) and not part.cache_control and (part.raw is None or part.origin != ORIGIN)
-
-
-def _put_object(wire: Object, key: str, values: Sequence[Object]) -> None:
-    """The member has the last of ``values``; where there was one and is none, it goes."""
-    if values:
-        wire[key] = values[-1]
-    elif wire.get(key) == {}:
-        del wire[key]

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from tests.unit.dialects.openai_recordings import ALL, DIALECT, STREAMS, Recorded, event, events_of, name, strings
+
+from interlay.dialects.openai_chat.places import HARMLESS
+from interlay.model.errors import DecodeError
+from interlay.model.protocols import TextPlace, WireEvent
+
+TEXT = ("text", 0, 0)
+REASONING = ("reasoning", 0, 0)
+
+
+def uncovered(value: object, places: list[TextPlace]) -> list[tuple[str | int, ...]]:
+    """Paths of strings that are neither in a place nor harmless."""
+    exact = {place.path for place in places}
+    echoes = [place.path for place in places if place.role == "echo"]
+    return [
+        path for path in strings(value)
+        if path not in exact
+        and not any(path[: len(echo)] == echo for echo in echoes)
+        and not any(step in HARMLESS for step in path)
+    ]  # fmt: skip
+
+
+def rewritten(data: dict[str, Any], texts: dict[tuple[str, int, int], str], **rest: Any) -> Any:
+    (made,) = events_of(DIALECT.rewrite(event(data), texts, **rest))
+    assert made.data is not None
+    return json.loads(made.data)
+
+
+def chunk(delta: dict[str, Any], **rest: Any) -> dict[str, Any]:
+    return {"id": "c", "choices": [{"index": 0, "delta": delta, **rest}]}
+
+
+@pytest.mark.parametrize("recorded", ALL, ids=name)
+def test_every_string_of_a_recording_is_a_place_or_harmless(recorded: Recorded) -> None:
+    if not recorded.streamed:
+        body = json.loads(recorded.body)
+        assert uncovered(body, DIALECT.response_places(body)) == []
+        return
+    for each in events_of(recorded.body):
+        if each.data is not None and each.data != b"[DONE]":
+            assert uncovered(json.loads(each.data), DIALECT.event_places(each)) == []
+
+
+@pytest.mark.parametrize("recorded", ALL, ids=name)
+def test_a_place_holds_its_text(recorded: Recorded) -> None:
+    bodies = [json.loads(recorded.body)] if not recorded.streamed else []
+    found = [(body, place) for body in bodies for place in DIALECT.response_places(body)]
+    found += [(recorded.request, place) for place in DIALECT.request_places(recorded.request)]
+    assert found
+    for body, place in found:
+        at = body
+        for step in place.path:
+            at = at[step]
+        assert at == place.text or place.role == "echo"
+
+
+@pytest.mark.parametrize("recorded", ALL, ids=name)
+def test_all_text_of_a_prompt_is_found(recorded: Recorded) -> None:
+    texts = {place.text for place in DIALECT.request_places(recorded.request)}
+    for message in recorded.request["messages"]:
+        content = message.get("content")
+        for text in [content] if isinstance(content, str) else [part.get("text") for part in content or []]:
+            assert text is None or text in texts
+        for call in message.get("tool_calls") or []:
+            assert call["function"]["arguments"] in texts
+
+
+@pytest.mark.parametrize("recorded", STREAMS, ids=name)
+def test_deltas_of_a_stream_are_the_text_of_its_whole(recorded: Recorded) -> None:
+    streamed: dict[tuple[str, int, int], str] = {}
+    events = events_of(recorded.body)
+    for each in events:
+        for place in DIALECT.event_places(each):
+            if place.role == "delta":
+                streamed[place.channel] = streamed.get(place.channel, "") + place.text
+    whole: dict[tuple[str, int, int], str] = {}
+    for place in DIALECT.response_places(json.loads(DIALECT.encode_response(DIALECT.assemble(events)))):
+        if place.role == "delta":
+            whole[place.channel] = whole.get(place.channel, "") + place.text
+    assert {channel: text for channel, text in streamed.items() if text} == {
+        channel: text for channel, text in whole.items() if text
+    }
+
+
+class TestRewriting:
+    @pytest.mark.parametrize("recorded", STREAMS, ids=name)
+    def test_with_the_same_text_changes_no_byte(self, recorded: Recorded) -> None:
+        for each in events_of(recorded.body):
+            texts: dict[tuple[str, int, int], str] = {}
+            for place in DIALECT.event_places(each):
+                if place.role == "delta":
+                    texts[place.channel] = texts.get(place.channel, "") + place.text
+            assert DIALECT.rewrite(each, texts) == each.raw
+
+    @pytest.mark.parametrize("recorded", STREAMS, ids=name)
+    def test_leaves_nothing_of_the_old_text(self, recorded: Recorded) -> None:
+        for each in events_of(recorded.body):
+            deltas = [place for place in DIALECT.event_places(each) if place.role == "delta"]
+            said = {place.channel: "\u2603" for place in deltas}
+            wholes = dict.fromkeys(said, "☃")
+            if not any(place.text for place in deltas):
+                continue
+            (made,) = events_of(DIALECT.rewrite(each, said, wholes))
+            for place in DIALECT.event_places(made):
+                assert place.role == "echo" or place.text in ("\u2603", "")
+            assert not any(place.role == "echo" and place.channel in said for place in DIALECT.event_places(made))
+
+    def test_sets_what_is_asked_and_nothing_else(self) -> None:
+        before = {
+            "x": [1.5],
+            "choices": [{"index": 0, "delta": {"role": "assistant", "content": "a", "y": {}}, "z": None}],
+        }
+        after = json.loads(json.dumps(before))
+        after["choices"][0]["delta"]["content"] = "b"
+        assert rewritten(before, {TEXT: "b", ("text", 1, 0): "no such choice"}) == after
+
+    def test_several_places_of_a_channel_take_it_once(self) -> None:
+        before = chunk({"content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]})
+        delta = rewritten(before, {TEXT: "c"})["choices"][0]["delta"]
+        assert [part["text"] for part in delta["content"]] == ["c", ""]
+
+    def test_echoes_go_with_a_change(self) -> None:
+        before = chunk({"content": "a", "annotations": [{"x": 1}]}, logprobs={"content": [{"token": "a"}]})
+        before["citations"] = ["u"]
+        after = rewritten(before, {TEXT: "b"})
+        assert after["choices"][0]["logprobs"] is None
+        assert after["choices"][0]["delta"]["annotations"] == []
+        assert after["citations"] == []
+
+    def test_a_twin_is_set_too(self) -> None:
+        after = rewritten(chunk({"content": "a"}, text="a"), {TEXT: "b"})
+        assert (after["choices"][0]["text"], after["choices"][0]["delta"]["content"]) == ("b", "b")
+        after = rewritten(chunk({"reasoning": "a", "reasoning_details": [{"text": "a"}]}), {REASONING: "b"})
+        assert after["choices"][0]["delta"] == {"reasoning": "b", "reasoning_details": [{"text": "b"}]}
+
+    def test_a_repeat_says_the_whole(self) -> None:
+        before = chunk({"content": "b"}, message={"role": "assistant", "content": "ab"})
+        after = rewritten(before, {TEXT: "x"}, wholes={TEXT: "ax"})
+        assert after["choices"][0]["message"]["content"] == "ax"
+        assert rewritten(before, {TEXT: "x"})["choices"][0]["message"]["content"] == ""
+
+    def test_signed_reasoning_is_dropped_whole(self) -> None:
+        detail = {"type": "reasoning.text", "text": "a", "signature": "s"}
+        before = chunk({"reasoning": "a", "reasoning_details": [detail]})
+        (place,) = [place for place in DIALECT.event_places(event(before)) if place.signed]
+        assert place.path[-1] == "text"
+        assert rewritten(before, {REASONING: "b"})["choices"][0]["delta"] == {"reasoning": "b", "reasoning_details": []}
+
+    @pytest.mark.parametrize(("text", "padding"), [("abcdef", 7), ("a", 12), ("x" * 100, 1)])
+    def test_padding_is_remade(self, text: str, padding: int) -> None:
+        for key in ("obfuscation", "p"):
+            before = chunk({"content": "abc"}) | {key: "0123456789"}
+            assert len(rewritten(before, {TEXT: text})[key]) == padding
+
+    def test_tool_arguments(self) -> None:
+        call = {"index": 3, "function": {"arguments": "a"}}
+        after = rewritten(chunk({"tool_calls": [call]}), {("tool_arguments", 0, 3): "b"})
+        assert after["choices"][0]["delta"]["tool_calls"] == [{"index": 3, "function": {"arguments": "b"}}]
+
+    def test_what_cannot_be_read_is_refused(self) -> None:
+        done = event(b"[DONE]")
+        assert DIALECT.rewrite(done, {}) == done.raw
+        for each in (event(b"{"), WireEvent(b": note\n\n", None, None)):
+            with pytest.raises(DecodeError):
+                DIALECT.rewrite(each, {TEXT: "a"})
