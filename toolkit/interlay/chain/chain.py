@@ -58,7 +58,8 @@ class Chain:
         record, whatever happens. Raises what the layers and the terminal raise."""
         run = call.run
         try:
-            recorder.started(call)
+            if run.observers or recorder.listens:
+                recorder.started(call)
             for begin in self._beginnings:
                 begin(call)
             if call.deadline is None:
@@ -70,8 +71,10 @@ class Chain:
             end: End = "error" if isinstance(error, Exception) else "cancelled"
             run.seal(call, end, failure_of(error), None)
             raise
-        run.entered_seconds = perf_counter() - run.started
-        response.stream.on_end(lambda end, failure: run.seal(call, end, failure, response))
+        stream = response.stream
+        # What a layer read ahead is in the stream's own seconds.
+        run.entered_seconds = perf_counter() - run.started - stream.ahead
+        stream.on_end(lambda end, failure: run.seal(call, end, failure, response))
         return response
 
 

@@ -32,7 +32,7 @@ class Monitor:
 
     __slots__ = (
         "_body", "_buckets", "_framer", "_head", "_inflate", "_kept", "_size", "_spill", "_tail", "_terminal",
-        "bytes", "chunks", "damaged", "events", "first_at", "last_at", "opaque", "tracker", "waited",
+        "bytes", "chunks", "damaged", "events", "first_at", "last_at", "opaque", "tracker",
     )  # fmt: skip
 
     def __init__(
@@ -50,8 +50,6 @@ class Monitor:
         self.opaque = not readable
         self.bytes = 0
         """Bytes as they came over the wire."""
-        self.waited = 0.0
-        """Seconds spent waiting for the wire."""
         self.first_at: float | None = None
         """``perf_counter()`` of the first event; of the first bytes for a body."""
         self.last_at = 0.0
@@ -151,37 +149,35 @@ class Monitor:
         if self.opaque:
             self._look_no_more(piece)
             return []
-        if self._framer is None:
+        framer = self._framer
+        if framer is None:
             self._size += len(piece)
             self._body.append(piece)
             if self._size > KEPT:
                 self._become_opaque()
             return []
         try:
-            events = self._framer.feed(piece)
+            events = framer.feed(piece)
         except DecodeError as error:
             self._give_up(error)
             if self._spill is not None:
-                self._spill += [event.raw for event in self._framer.finish()]
+                self._spill += [event.raw for event in framer.finish()]
             return []
         return self._track(events, now) if events else events
 
     def _track(self, events: list[WireEvent], now: float) -> list[WireEvent]:
         tracker = self.tracker
         count = 0
-        for event in events:
-            if event.data is None:
-                continue
-            count += 1
-            if tracker is not None:
-                try:
-                    tracker.event(event)
-                except Exception:  # noqa: BLE001 - our fault is not the caller's
-                    self._distrust()
-                    tracker = None
-                    continue
-                if tracker.finished and self._terminal is None:
-                    self._terminal = event
+        try:
+            for event in events:
+                if event.data is not None:
+                    count += 1
+                    if tracker is not None:
+                        tracker.event(event)
+                        if tracker.finished and self._terminal is None:
+                            self._terminal = event
+        except Exception:  # noqa: BLE001 - our fault is not the caller's
+            self._distrust()
         if count:
             self._time(count, now)
             if self.events is not None:

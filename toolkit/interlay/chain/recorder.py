@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
@@ -141,16 +141,20 @@ class Recorder:
         """Records the observers' queue had no room for."""
         self._lock = threading.Lock()
         self._listeners: tuple[Guarded, ...] = ()
+        self.listens = False
+        """Whether somebody gets every record of the process."""
 
     def listen(self, observer: object) -> None:
         """Give ``observer`` every record of the process, inline."""
         with self._lock:
             self._listeners = (*self._listeners, Guarded(observer))
+            self.listens = True
 
     def unlisten(self, observer: object) -> None:
         """Stop doing so."""
         with self._lock:
             self._listeners = tuple(g for g in self._listeners if getattr(g.on_end, "__self__", None) is not observer)
+            self.listens = bool(self._listeners)
 
     def attempted(self, call: Call, attempt: Attempt) -> None:
         for observer in (*call.run.observers, *self._listeners):
@@ -162,14 +166,15 @@ class Recorder:
             if observer.on_start is not None:
                 self._give(observer, observer.on_start, call)
 
-    def seal(self, record: Record, observers: Iterable[Guarded]) -> None:
+    def seal(self, record: Record, observers: tuple[Guarded, ...]) -> None:
         """Keep a record and show it. The journal's append is the only I/O, and it never raises."""
         self.ring.append(record)
         if self.journal is not None:
             self.journal.append(record.to_json())
-        for observer in (*observers, *self._listeners):
-            if observer.on_end is not None:
-                self._give(observer, observer.on_end, record)
+        if observers or self.listens:
+            for observer in (*observers, *self._listeners):
+                if observer.on_end is not None:
+                    self._give(observer, observer.on_end, record)
 
     def _give(self, observer: Guarded, method: Callable[..., object], *arguments: object) -> None:
         if observer.inline:

@@ -7,7 +7,6 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable
 from decimal import Decimal
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
@@ -37,6 +36,8 @@ from interlay.model.usage import Usage
 if TYPE_CHECKING:
     from interlay.chain.call import Call, Response
     from interlay.chain.monitor import Monitor
+    from interlay.chain.stream import Stream
+    from interlay.model.protocols import Tracker
 
 logger = logging.getLogger("interlay.record")
 
@@ -53,7 +54,7 @@ def new_id() -> str:
 class Sending:
     """An attempt while it is under way."""
 
-    __slots__ = ("attempt", "billable", "error", "headers", "monitor", "sent_at", "started", "status", "waited")
+    __slots__ = ("attempt", "billable", "error", "monitor", "request_id", "sent_at", "started", "status", "waited")
 
     def __init__(self) -> None:
         self.sent_at = time.time()
@@ -61,7 +62,8 @@ class Sending:
         self.waited = 0.0
         """Seconds until the status and headers came, or the send failed."""
         self.status: int | None = None
-        self.headers: Callable[[str], str | None] | None = None
+        self.request_id: str | None = None
+        """The provider's name for it, as a header says."""
         self.monitor: Monitor | None = None
         self.error: Failure | None = None
         self.billable: bool | None = None
@@ -106,10 +108,6 @@ class Run:
         """Say in the record what was altered."""
         self.changes.append(Change(by=by, what=what))
 
-    def began(self, sending: Sending) -> None:
-        """A request is about to leave."""
-        self.sendings.append(sending)
-
     def failed(self, call: Call, sending: Sending, error: BaseException) -> None:
         """A send ended without a response."""
         failure = failure_of(error)
@@ -122,17 +120,14 @@ class Run:
 
     def answered(self, call: Call, sending: Sending, response: Response) -> None:
         """A send got its status and headers; its body ends later."""
-        sending.status = response.status
+        status = sending.status = response.status
         sending.waited = perf_counter() - sending.started
-        sending.headers = response.header
         sending.monitor = response.stream.monitor
 
-        def ended(end: End, failure: Failure | None) -> None:
-            if response.status >= 400:
-                failure = self.failure_of(response)
-            sending.error = failure
-            sending.billable = response.status < 400
-            self._settle(call, sending, end)
+        def ended(_: End, failure: Failure | None) -> None:
+            sending.error = self.failure_of(response) if status >= 400 else failure
+            sending.billable = status < 400
+            self._settle(call, sending)
 
         response.stream.on_end(ended)
 
@@ -144,41 +139,39 @@ class Run:
         failure = dialect.decode_error(status, response.headers, body)
         return msgspec.structs.replace(failure, status=status)
 
-    def _settle(self, call: Call, sending: Sending, end: End | None = None) -> None:
+    def _settle(self, call: Call, sending: Sending) -> None:
         """An attempt is over: what it used and what it cost."""
-        monitor = sending.monitor
-        tracker = monitor.tracker if monitor is not None else None
+        monitor, billable, route = sending.monitor, sending.billable, call.route
         usage: Usage | None = None
         cost: Cost | None = None
-        if call.dialect is not None:
-            if sending.billable:
-                usage = tracker.usage if tracker is not None else None
-                cost = self._cost(call, sending, usage, end)
-            elif sending.billable is None:
+        if route.dialect is not None:
+            if billable and monitor is not None and monitor.tracker is not None:
+                usage = monitor.tracker.usage
+                cost = self._cost(call, sending, monitor, monitor.tracker, usage)
+            elif billable is None:
                 cost = Cost(amount=None, source="unknown", reason="no_response")
             else:
                 cost = ZERO
         sending.attempt = Attempt(
-            target=call.route.target,
-            provider=call.route.provider,
+            target=route.target,
+            provider=route.provider,
             model=call.outline.model,
             status=sending.status,
             started_at=sending.sent_at,
             seconds=perf_counter() - sending.started,
-            error=self._clean(call, sending.error),
-            billed=bool(sending.billable) and call.dialect is not None,
+            error=self._clean(call, sending.error) if sending.error is not None else None,
+            billed=bool(billable) and route.dialect is not None,
             usage=usage,
             cost=cost,
         )
-        self._recorder.attempted(call, sending.attempt)
+        if self.observers or self._recorder.listens:
+            self._recorder.attempted(call, sending.attempt)
 
-    def _cost(self, call: Call, sending: Sending, usage: Usage | None, end: End | None) -> Cost | None:
+    def _cost(
+        self, call: Call, sending: Sending, monitor: Monitor, tracker: Tracker, usage: Usage | None
+    ) -> Cost | None:
         if self._price is None:
             return None
-        monitor = sending.monitor
-        assert monitor is not None
-        tracker = monitor.tracker
-        assert tracker is not None
         counted: Estimate | None = None
         unread = monitor.opaque and usage is None
         if not unread and (usage is None or usage.input_tokens is None or usage.output_tokens is None):
@@ -187,11 +180,12 @@ class Run:
                 output_tokens=round(tracker.output_tokens_estimate),
                 tokenizer=TOKENIZER,
             )
+        route, asked = call.route, call.outline.model
         what = Priced(
-            provider=call.route.provider,
-            api=call.dialect.name if call.dialect is not None else "http",
-            model=tracker.model or call.outline.model,
-            requested_model=call.outline.model,
+            provider=route.provider,
+            api=route.dialect.name if route.dialect is not None else "http",
+            model=tracker.model or asked,
+            requested_model=asked,
             service_tier=tracker.service_tier,
         )
         return self._price(usage, what, dt.datetime.fromtimestamp(sending.sent_at, dt.UTC), counted)
@@ -202,21 +196,32 @@ class Run:
             return
         now = perf_counter()
         last = self.sendings[-1] if self.sendings else None
-        monitor = response.stream.monitor if response is not None else last.monitor if last is not None else None
+        stream = response.stream if response is not None else None
+        monitor = stream.monitor if stream is not None else last.monitor if last is not None else None
         tracker = monitor.tracker if monitor is not None else None
         if failure is None and end == "error" and last is not None:
             failure = last.error
         attempts = tuple([sending.attempt for sending in self.sendings if sending.attempt is not None])
-        outline, route = call.outline, call.route
+        one = attempts[0] if len(attempts) == 1 else None
+        outline, route, started, body = call.outline, call.route, self.started, call.body_kind
         streamed = monitor is not None and monitor.streamed
-        first = monitor.first_at if monitor is not None else None
-        status = response.status if response is not None else None
+        since_first = monitor.first_at - started if monitor is not None and monitor.first_at is not None else None
+        answered: Answered | None = None
+        if response is not None and monitor is not None:
+            answered = Answered(
+                id=tracker.id if tracker is not None else None,
+                status=response.status,
+                request_id=last.request_id if last is not None else None,
+                finish_reasons=tuple(tracker.finish_reasons) if tracker is not None else (),
+                service_tier=tracker.service_tier if tracker is not None else None,
+                bytes=monitor.bytes,
+            )
         self.record = Record(
             id=call.id,
             call_id=call.call_id,
             parent_id=call.parent_id,
-            operation=call.operation,
-            dialect=call.dialect.name if call.dialect is not None else None,
+            operation=route.operation,
+            dialect=route.dialect.name if route.dialect is not None else None,
             provider=route.provider,
             model=outline.model,
             served_model=tracker.model if tracker is not None else None,
@@ -225,55 +230,43 @@ class Run:
             identity=call.identity,
             streamed=streamed,
             started_at=self.started_at,
-            first_event_at=self.started_at + (first - self.started) if first is not None else None,
-            ended_at=self.started_at + (now - self.started),
-            duration=now - self.started,
-            time_to_first_event=first - self.started if first is not None and streamed else None,
-            overhead=self._overhead(call, response, now),
+            first_event_at=self.started_at + since_first if since_first is not None else None,
+            ended_at=self.started_at + (now - started),
+            duration=now - started,
+            time_to_first_event=since_first if streamed else None,
+            overhead=self._overhead(call, stream, now),
             end=end,
-            error=self._clean(call, failure),
+            error=self._clean(call, failure) if failure is not None else None,
             parameters=outline.parameters,
-            response=None
-            if status is None or monitor is None
-            else Answered(
-                id=tracker.id if tracker is not None else None,
-                status=status,
-                request_id=_request_id(last),
-                finish_reasons=tuple(tracker.finish_reasons) if tracker is not None else (),
-                service_tier=tracker.service_tier if tracker is not None else None,
-                bytes=monitor.bytes,
-            ),
+            response=answered,
             server=route.server,
             trace=self.trace,
             links=tuple(self.links),
-            chunks=monitor.timing() if monitor is not None else None,
+            chunks=monitor.timing() if streamed and monitor is not None else None,
             key=self.key,
             attempts=attempts,
-            usage=_usage(attempts),
-            cost=_cost(attempts),
+            usage=one.usage if one is not None else _usage(attempts),
+            cost=one.cost if one is not None else _cost(attempts),
             cache=self.cache,
             verdicts=tuple(self.verdicts),
             changes=tuple(self.changes),
-            body="opaque" if call.body_kind == "open" and monitor is not None and monitor.opaque else call.body_kind,
+            body="opaque" if body == "open" and monitor is not None and monitor.opaque else body,
             contents=self._kept(call, monitor) if self._contents else None,
         )
-        if monitor is not None:
-            monitor.forget()
+        for sending in self.sendings:
+            if sending.monitor is not None:
+                sending.monitor.forget()
+                sending.monitor = None
         self._recorder.seal(self.record, self.observers)
 
-    def _overhead(self, call: Call, response: Response | None, now: float) -> float:
-        waited = call.io.slept
+    def _overhead(self, call: Call, stream: Stream | None, now: float) -> float:
+        spent = now - self.started if stream is None else self.entered_seconds + stream.spent
         for sending in self.sendings:
-            waited += sending.waited
-            if sending.monitor is not None:
-                waited += sending.monitor.waited
-        spent = now - self.started if response is None else self.entered_seconds + response.stream.seconds(now)
-        return max(0.0, spent - waited)
+            spent -= sending.waited
+        return max(0.0, spent - call.io.slept)
 
-    def _clean(self, call: Call, failure: Failure | None) -> Failure | None:
+    def _clean(self, call: Call, failure: Failure) -> Failure:
         """A failure without the provider's message, unless contents are kept, and without what it may echo."""
-        if failure is None:
-            return None
         secrets = call.request.secrets()
         message = failure.message if self._contents else None
         return Failure(
@@ -330,11 +323,9 @@ def _word(text: str | None, secrets: tuple[str, ...]) -> str | None:
     return text if redact(text, secrets) == text else None
 
 
-def _request_id(sending: Sending | None) -> str | None:
-    if sending is None or sending.headers is None:
-        return None
-    value = sending.headers("x-request-id") or sending.headers("request-id")
-    return value if value is not None and _WORD.match(value) else None
+def request_id(text: str | None) -> str | None:
+    """A provider's name for a request, where a header's value can be one."""
+    return text if text is not None and _WORD.match(text) else None
 
 
 def _usage(attempts: tuple[Attempt, ...]) -> Usage | None:

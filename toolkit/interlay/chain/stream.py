@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable
 from time import perf_counter
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from interlay.chain.io import IO
 from interlay.chain.monitor import Monitor
@@ -22,6 +22,10 @@ CUT: Final = Failure(type="cut")
 
 class Source(Protocol):
     """Where a response's bytes come from, in the caller's colour."""
+
+    def plain(self) -> Any:
+        """An iterator, or asynchronous iterator, over the chunks: what ``direct`` streams are pulled by."""
+        ...
 
     async def read(self) -> bytes:
         """The next network chunk; empty at the end. Raises ``WireError`` and what custom transports raise."""
@@ -69,20 +73,20 @@ class Stream:
         "_io",
         "_recover",
         "_released",
-        "_since",
-        "_source",
         "_stages",
         "_status",
         "_told",
+        "ahead",
         "deadline",
         "end",
         "failure",
         "monitor",
-        "read_seconds",
+        "source",
+        "spent",
     )
 
     def __init__(self, source: Source, monitor: Monitor, io: IO, *, status: int = 200) -> None:
-        self._source = source
+        self.source = source
         self._io = io
         self._status = status
         self._hooks: list[Hook] = []
@@ -95,17 +99,29 @@ class Stream:
         self.end: End | None = None
         self.failure: Failure | None = None
         self._held: list[bytes] = []
-        self.read_seconds = 0.0
-        self._since: float | None = None
+        self.spent = 0.0
+        """Seconds that reading took beyond waiting for the source."""
+        self.ahead = 0.0
+        """Seconds that reading ahead took, waiting included."""
 
     @property
     def staged(self) -> bool:
         """Whether some stage may change what is forwarded."""
         return bool(self._stages)
 
-    def seconds(self, now: float) -> float:
-        """Time spent inside ``read`` until ``now`` (on ``perf_counter()``), waiting for the wire included."""
-        return self.read_seconds + (now - self._since if self._since is not None else 0.0)
+    @property
+    def direct(self) -> bool:
+        """Whether nobody but the reader waits for the bytes. Then a body may pull ``source`` itself, show each chunk
+        to ``monitor.feed``, and tell how it came out: ``over``, ``broke`` and ``release``. It is what ``read`` does,
+        without its awaits."""
+        return self.deadline is None and self._recover is None and not (
+            self._stages or self._held or self._told or self._drained
+        )
+
+    @property
+    def released(self) -> bool:
+        """Whether the connection was given back."""
+        return self._released
 
     def on_end(self, hook: Hook) -> None:
         """Call ``hook(end, failure)`` at the one end, innermost layer first. A plain function without I/O; what
@@ -133,59 +149,63 @@ class Stream:
     async def read(self) -> bytes:
         """The next bytes for the reader; empty at the end, and ever after. Raises what the source raises."""
         if self._held:
-            self._delivered = True
+            self._deliver()
             return self._held.pop(0)
         if self._told:
             return b""
-        entered = self._since = perf_counter()
         try:
-            return await self._read()
+            while True:
+                chunk, now = await self._pull() if not self._drained else (b"", perf_counter())
+                out = await self._pass(chunk, now) if chunk else await self._finish(now)
+                self.spent += perf_counter() - now
+                if out or not chunk:
+                    return out
         except BaseException as error:
-            await self._break(error)
+            self.broke(error)
+            await self.release()
             raise
-        finally:
-            self.read_seconds += perf_counter() - entered
-            self._since = None
 
-    async def _read(self) -> bytes:
+    async def _pull(self) -> tuple[bytes, float]:
+        """The source's next chunk, and when it came."""
         while True:
-            monitor = self.monitor
-            if self._drained:
-                return await self._finish(perf_counter())
-            before = perf_counter()
             try:
                 if self.deadline is None:
-                    chunk = await self._source.read()
-                else:
-                    chunk = await self._io.until(self.deadline, self._source.read)
-            except BaseException as error:
-                monitor.waited += perf_counter() - before
-                if isinstance(error, WireError) and await self._recovered(error):
-                    continue
-                raise
-            now = perf_counter()
-            monitor.waited += now - before
-            if not chunk:
-                return await self._finish(now)
-            events = monitor.feed(chunk, now)
-            if not self._stages:
-                self._delivered = True
-                return chunk
-            out = await self._through(events) if events else b""
-            if monitor.opaque:
-                out += await self._unread()
-            if out:
-                self._delivered = True
-                return out
+                    return await self.source.read(), perf_counter()
+                return await self._io.until(self.deadline, self.source.read), perf_counter()
+            except WireError as error:
+                if not await self._recovered(error):
+                    raise
+
+    async def _pass(self, chunk: bytes, now: float) -> bytes:
+        """What the reader gets of a chunk that came; empty while stages hold it."""
+        monitor = self.monitor
+        events = monitor.feed(chunk, now)
+        if not self._stages:
+            self._deliver()
+            return chunk
+        out = await self._through(events) if events else b""
+        if monitor.opaque:
+            out += await self._unread()
+        if out:
+            self._deliver()
+        return out
+
+    def _deliver(self) -> None:
+        # What was delivered is never replayed.
+        self._delivered, self._recover = True, None
 
     async def prefetch(self, limit: int) -> bytes | None:
         """Read up to ``limit`` bytes as they came and hold them for the reader. The whole plain body, or None when
         it is longer. Raises what the source raises."""
-        while not self._told and self.monitor.bytes <= limit:
-            delivered, held = self._delivered, self._held
-            self._held = []
-            chunk = await self.read()
-            self._held, self._delivered = [*held, chunk] if chunk else held, delivered
+        began = perf_counter()
+        try:
+            while not self._told and self.monitor.bytes <= limit:
+                delivered, recover, held = self._delivered, self._recover, self._held
+                self._held = []
+                chunk = await self.read()
+                self._held, self._delivered, self._recover = [*held, chunk] if chunk else held, delivered, recover
+        finally:
+            self.ahead += perf_counter() - began
         return self.monitor.body() if self._told else None
 
     async def close(self) -> None:
@@ -198,7 +218,35 @@ class Stream:
                 self._tell("cancelled", Failure(type="cancelled"))
             else:
                 self._tell("closed")
-        await self._release()
+        await self.release()
+
+    def over(self, now: float) -> None:
+        """The source has no more bytes, and no stage had any to hold: tells the end."""
+        self._drained = True
+        self.monitor.finish(now)
+        self.spent += perf_counter() - now
+        self._end_of_bytes()
+
+    def broke(self, error: BaseException) -> None:
+        """The source, a stage or the reader's own program raised: tells the end."""
+        if isinstance(error, WireError):
+            self._tell("error", Failure(type=error.kind))
+        elif isinstance(error, Exception):
+            self._tell("error", Failure(type=type(error).__name__))
+        else:
+            self._tell("cancelled", Failure(type="cancelled"))
+
+    async def release(self) -> None:
+        """Give the connection back, once, whatever is cancelled meanwhile."""
+        if not self._released:
+            self._released = True
+            await self._io.shield(self.source.close)
+
+    def release_now(self) -> None:
+        """The same from code that cannot await, in the synchronous colour."""
+        if not self._released:
+            self._released = True
+            self.source.abandon()
 
     def __del__(self) -> None:
         # A finaliser can run inside any other code, so it may take no lock: the runner does the rest.
@@ -207,9 +255,7 @@ class Stream:
 
     def _lose(self) -> None:
         self._tell("lost")
-        if not self._released:
-            self._released = True
-            self._source.abandon()
+        self.release_now()
 
     async def _through(self, events: list[WireEvent], end: End | None = None) -> bytes:
         """Send events through the stages, innermost first."""
@@ -242,10 +288,11 @@ class Stream:
             self._drained = True
             rest = self.monitor.finish(now)
             if self._stages and (out := await self._through(rest, "complete" if self._whole() else "error")):
-                self._delivered = True
+                self._deliver()
                 return out
+        self.spent += perf_counter() - now
         self._end_of_bytes()
-        await self._release()
+        await self.release()
         return b""
 
     def _whole(self) -> bool:
@@ -266,7 +313,7 @@ class Stream:
         recover, self._recover = self._recover, None
         if recover is None or self._delivered:
             return False
-        await self._release()
+        await self.release()
         fresh = await recover(error)
         if fresh is None:
             self._released = True
@@ -278,21 +325,12 @@ class Stream:
         """Go on with another stream's source, as if it had been ours."""
         for hook in self._hooks:
             fresh.on_end(hook)
-        self._source, self.monitor, self._status = fresh._source, fresh.monitor, fresh._status
+        self.source, self.monitor, self._status = fresh.source, fresh.monitor, fresh._status
         self._hooks, self._recover = fresh._hooks, fresh._recover
         self._stages = [*fresh._stages, *(stage for stage in self._stages if stage not in fresh._stages)]
         self.expire(fresh.deadline)
         self._released = False
         fresh._told = fresh._released = True
-
-    async def _break(self, error: BaseException) -> None:
-        if isinstance(error, WireError):
-            self._tell("error", Failure(type=error.kind))
-        elif isinstance(error, Exception):
-            self._tell("error", Failure(type=type(error).__name__))
-        else:
-            self._tell("cancelled", Failure(type="cancelled"))
-        await self._release()
 
     def _tell(self, end: End, failure: Failure | None = None) -> None:
         if self._told:
@@ -310,11 +348,6 @@ class Stream:
         hooks, self._hooks = self._hooks, []
         for hook in hooks:
             _call(hook, end, failure)
-
-    async def _release(self) -> None:
-        if not self._released:
-            self._released = True
-            await self._io.shield(self._source.close)
 
 
 def _call(hook: Hook, end: End, failure: Failure | None) -> None:
@@ -335,6 +368,27 @@ class Bytes:
     async def read(self) -> bytes:
         body, self._body = self._body, b""
         return body
+
+    def plain(self) -> Any:
+        return self
+
+    def __iter__(self) -> Bytes:
+        return self
+
+    def __next__(self) -> bytes:
+        body, self._body = self._body, b""
+        if not body:
+            raise StopIteration
+        return body
+
+    def __aiter__(self) -> Bytes:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return next(self)
+        except StopIteration:
+            raise StopAsyncIteration from None
 
     async def close(self) -> None:
         self._body = b""

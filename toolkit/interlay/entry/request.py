@@ -33,7 +33,8 @@ class HTTPRequest:
         except module.RequestNotRead:
             self.kind = "opaque"
             return
-        if len(body) > MAX_BODY or (body and not (native.headers.get("content-type") or "").startswith(_JSON)):
+        is_json = body.startswith(b"{") or not body or (native.headers.get("content-type") or "").startswith(_JSON)
+        if len(body) > MAX_BODY or not is_json:
             self.kind = "opaque"
             return
         self.body = body

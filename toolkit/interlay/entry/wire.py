@@ -11,21 +11,25 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from functools import lru_cache
+from time import perf_counter
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from interlay.chain.aio import AsyncIO
 from interlay.chain.call import Call, Response
 from interlay.chain.codings import inflate, narrowed
 from interlay.chain.io import SyncIO, drive
 from interlay.chain.monitor import Monitor
-from interlay.chain.run import Sending
+from interlay.chain.run import Sending, request_id
 from interlay.chain.stream import Source, Stream
 from interlay.entry.request import HTTPRequest
 from interlay.entry.seat import Seat
 from interlay.model.errors import ConnectError, DecodeError, ReadError, WireError, WireTimeout, WriteError
 from interlay.model.protocols import Dialect, WireEvent
 from interlay.model.record import End
+
+
+T = TypeVar("T", bound=BaseException)
 
 
 class Transports(NamedTuple):
@@ -77,18 +81,38 @@ def transports(module: ModuleType) -> Transports:  # noqa: C901 - six small clas
     errors = _Errors(module)
 
     class SyncBody(module.SyncByteStream):  # type: ignore[misc,name-defined]
-        """The body the SDK reads: every pull steps the stream's coroutine."""
+        """The body the SDK reads. Where a layer waits for bytes too, every pull steps the stream's coroutine; where
+        none does, the source is pulled as it would be without us."""
 
         def __init__(self, stream: Stream) -> None:
             self._stream = stream
 
         def __iter__(self) -> Iterator[bytes]:
-            read = self._stream.read
-            while chunk := errors.drive(read()):
+            stream = self._stream
+            while not stream.direct:
+                if not (chunk := errors.drive(stream.read())):
+                    return
+                yield chunk
+            source, feed, clock = stream.source.plain(), stream.monitor.feed, perf_counter
+            while True:
+                try:
+                    chunk = next(source, None)
+                except BaseException as error:
+                    stream.broke(errors.kind(error))
+                    stream.release_now()
+                    raise
+                now = clock()
+                if chunk is None:
+                    stream.over(now)
+                    stream.release_now()
+                    return
+                feed(chunk, now)
+                stream.spent += clock() - now
                 yield chunk
 
         def close(self) -> None:
-            drive(self._stream.close())
+            if not self._stream.released:
+                drive(self._stream.close())
 
     class AsyncBody(module.AsyncByteStream):  # type: ignore[misc,name-defined]
         def __init__(self, stream: Stream) -> None:
@@ -98,8 +122,11 @@ def transports(module: ModuleType) -> Transports:  # noqa: C901 - six small clas
             return self
 
         async def __anext__(self) -> bytes:
+            stream = self._stream
+            if stream.direct:
+                return await self._pass(stream)
             try:
-                chunk = await self._stream.read()
+                chunk = await stream.read()
             except (WireError, DecodeError) as error:
                 original = errors.original(error)
             else:
@@ -111,8 +138,26 @@ def transports(module: ModuleType) -> Transports:  # noqa: C901 - six small clas
             finally:
                 del original
 
+        async def _pass(self, stream: Stream) -> bytes:
+            source = stream.source.plain()
+            try:
+                chunk: bytes = await anext(source)
+            except StopAsyncIteration:
+                stream.over(perf_counter())
+                await stream.release()
+                raise
+            except BaseException as error:
+                stream.broke(errors.kind(error))
+                await stream.release()
+                raise
+            now = perf_counter()
+            stream.monitor.feed(chunk, now)
+            stream.spent += perf_counter() - now
+            return chunk
+
         async def aclose(self) -> None:
-            await self._stream.close()
+            if not self._stream.released:
+                await self._stream.close()
 
     class SyncTransport(module.BaseTransport):  # type: ignore[misc,name-defined]
         """Runs every request through the seat's chain, then through the transport that was there."""
@@ -124,9 +169,9 @@ def transports(module: ModuleType) -> Transports:  # noqa: C901 - six small clas
             self.seat = seat
 
         def handle_request(self, request: Any) -> Any:
-            io = SyncIO(self.seat.recorder.runner)
-            call = self.seat.call(HTTPRequest(request, module), io)
-            response = errors.drive(self.seat.run(call, self._send))
+            seat = self.seat
+            call = seat.call(HTTPRequest(request, module), SyncIO(seat.recorder.runner))
+            response = errors.drive(seat.run(call, self._send))
             return _answer(module, response, request, SyncBody)
 
         async def _send(self, call: Call) -> Response:
@@ -135,15 +180,18 @@ def transports(module: ModuleType) -> Transports:  # noqa: C901 - six small clas
             native = _outgoing(call)
             assert isinstance(call.io, SyncIO)
             sending = Sending()
-            call.run.began(sending)
-            with _narrowed_timeouts(native, call.io.deadline):
-                try:
+            call.run.sendings.append(sending)
+            try:
+                if call.io.deadline is None:
                     answer = self.inner.handle_request(native)
-                except Exception as error:
-                    raise errors.model(error, call, sending) from error
-                except BaseException as error:
-                    call.run.failed(call, sending, error)
-                    raise
+                else:
+                    with _narrowed_timeouts(native, call.io.deadline):
+                        answer = self.inner.handle_request(native)
+            except Exception as error:
+                raise errors.model(error, call, sending) from error
+            except BaseException as error:
+                call.run.failed(call, sending, error)
+                raise
             return _received(call, sending, answer, _SyncSource(answer.stream, errors))
 
         def __enter__(self) -> Any:
@@ -183,7 +231,7 @@ def transports(module: ModuleType) -> Transports:  # noqa: C901 - six small clas
         async def _send(self, call: Call) -> Response:
             native = _outgoing(call)
             sending = Sending()
-            call.run.began(sending)
+            call.run.sendings.append(sending)
             try:
                 answer = await self.inner.handle_async_request(native)
             except Exception as error:
@@ -241,17 +289,20 @@ class _Errors:
         )
 
     def model(self, error: Exception, call: Call | None = None, sending: Sending | None = None) -> Exception:
-        """The model's error for one of the library's; others are given back as they are."""
-        made: Exception = error
-        for kind, make in self._kinds:
-            if isinstance(error, kind):
-                made = make()
-                break
+        """The model's error for one of the library's; others are raised as they are."""
+        made = self.kind(error)
         if call is not None and sending is not None:
             call.run.failed(call, sending, made)
         if made is error:
             raise error
         return made
+
+    def kind(self, error: T) -> T | WireError:
+        """The model's error for one of the library's; others are given back."""
+        for kind, make in self._kinds:
+            if isinstance(error, kind):
+                return make()  # type: ignore[no-any-return]
+        return error
 
     def original(self, error: Exception) -> Exception:
         """What the SDK is to see: the library's own exception; for a time-out of ours, its ``ReadTimeout``."""
@@ -288,12 +339,15 @@ class _SyncSource:
         self._errors = errors
         self._iterator: Iterator[bytes] | None = None
 
+    def plain(self) -> Iterator[bytes]:
+        """The library's own iterator, whose exceptions are its own and which may give empty chunks."""
+        if self._iterator is None:
+            self._iterator = iter(self._stream)
+        return self._iterator
+
     async def read(self) -> bytes:
-        iterator = self._iterator
-        if iterator is None:
-            iterator = self._iterator = iter(self._stream)
         try:
-            for chunk in iterator:
+            for chunk in self.plain():
                 if chunk:
                     return chunk
         except Exception as error:
@@ -318,12 +372,15 @@ class _AsyncSource:
         self._iterator: AsyncIterator[bytes] | None = None
         self._loop = _Loop()
 
+    def plain(self) -> AsyncIterator[bytes]:
+        """The library's own iterator, whose exceptions are its own and which may give empty chunks."""
+        if self._iterator is None:
+            self._iterator = aiter(self._stream)
+        return self._iterator
+
     async def read(self) -> bytes:
-        iterator = self._iterator
-        if iterator is None:
-            iterator = self._iterator = aiter(self._stream)
         try:
-            async for chunk in iterator:
+            async for chunk in self.plain():
                 if chunk:
                     return chunk
         except Exception as error:
@@ -403,16 +460,17 @@ class _narrowed_timeouts:  # noqa: N801 - reads as a statement
 
 def _outgoing(call: Call) -> Any:
     """The library's request to send: the SDK's own object where nothing has to change."""
-    request = call.request
+    request, route = call.request, call.route
     assert isinstance(request, HTTPRequest)
-    body = call.outgoing()
+    body = call.outgoing() if call.judged else request.body
     asked = None
-    may_ask = call.route.asks_usage and call.body_kind == "open" and call.streamed and not call.outline.wants_usage
-    if may_ask and body is not None and call.dialect is not None:
-        asked = call.dialect.ask_usage(body)
+    if route.asks_usage and route.dialect is not None and body is not None and call.body_kind == "open":
+        outline = call.outline
+        if outline.streamed and not outline.wants_usage:
+            asked = route.dialect.ask_usage(body)
+            call.run.asked_usage = asked is not None
     accepted = request.header("accept-encoding")
     encodings = narrowed(accepted) if accepted else None
-    call.run.asked_usage = asked is not None
     if asked is None and encodings is None and not call.changed:
         return request.native
     return request.rebuilt(asked if asked is not None else body, encodings)
@@ -420,26 +478,41 @@ def _outgoing(call: Call) -> Any:
 
 def _received(call: Call, sending: Sending, answer: Any, source: Source) -> Response:
     """A response with its monitor, as the chain knows it."""
-    headers, status, dialect = answer.headers, answer.status_code, call.dialect
-    kind = headers.get("content-type") or ""
+    status, dialect, run = answer.status_code, call.route.dialect, call.run
+    facts = _facts(answer.headers)
+    kind, coding = facts.get(b"content-type", ""), facts.get(b"content-encoding")
+    sending.request_id = request_id(facts.get(b"x-request-id") or facts.get(b"request-id"))
     events = status < 400 and (
         kind.startswith("text/event-stream") or (call.streamed and not kind.startswith("application/json"))
     )
-    coding = headers.get("content-encoding")
     undo = inflate(coding) if coding else None
     monitor = Monitor(
         dialect.tracker() if dialect is not None and 200 <= status < 300 else None,
         dialect.framer() if dialect is not None and events else None,
         undo,
         readable=dialect is not None and not (coding and undo is None),
-        keep_events=call.run.keeps_contents,
+        keep_events=run.keeps_contents,
     )
     stream = Stream(source, monitor, call.io, status=status)
-    response = Response(call=call, status=status, headers=headers, stream=stream, native=answer)
-    call.run.answered(call, sending, response)
-    if call.run.asked_usage and events and dialect is not None:
+    response = Response(call=call, status=status, headers=answer.headers, stream=stream, native=answer)
+    run.answered(call, sending, response)
+    if run.asked_usage and events and dialect is not None:
         stream.add(HideUsage(dialect))
     return response
+
+
+_FACTS: Final = frozenset((b"content-type", b"content-encoding", b"x-request-id", b"request-id"))
+
+
+def _facts(headers: Any) -> dict[bytes, str]:
+    """What we read of a response's headers, in one pass over them as they came."""
+    found: dict[bytes, str] = {}
+    for given, value in headers.raw:
+        name = given.lower()
+        if name in _FACTS:
+            text = value.decode("latin-1")
+            found[name] = f"{found[name]}, {text}" if name in found else text
+    return found
 
 
 def _answer(module: ModuleType, response: Response, request: Any, body: type[Any]) -> Any:
