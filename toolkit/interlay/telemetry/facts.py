@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from interlay.model.cost import Cost
-from interlay.model.record import Attempt, Identity, Record
+from interlay.model.record import Attempt, Failure, Identity, Record
 from interlay.model.usage import Usage
 
 Facts = dict[str, Any]
@@ -74,8 +74,7 @@ def exchange(record: Record, attempts: Sequence[Attempt]) -> Facts:
         facts["api"] = api
     if served:
         _add_response(facts, record)
-    error = record.error if served else None
-    error = error or last.error
+    error = failure(record, last)
     if error is not None:
         facts["error_type"] = error.type
         if error.status is not None:
@@ -90,6 +89,31 @@ def exchange(record: Record, attempts: Sequence[Attempt]) -> Facts:
                 _add_usage(facts, attempt.usage)
                 _add_cost(facts, attempt.cost)
     return facts
+
+
+def http(record: Record, attempts: Sequence[Attempt]) -> Facts:
+    """Facts of a request that no dialect knows."""
+    last = attempts[-1]
+    facts: Facts = {"method": record.method, "url": last.target}
+    if record.server is not None:
+        facts["server_address"] = record.server.address
+        facts["server_port"] = record.server.port
+    if last.status is not None:
+        facts["status"] = last.status
+    error = failure(record, last)
+    if error is not None:
+        facts["error_type"] = error.type
+    if len(attempts) > 1:
+        facts["attempts"] = len(attempts)
+    return facts
+
+
+def failure(record: Record, last: Attempt) -> Failure | None:
+    """What went wrong with an exchange whose last send this was. Who left early did not fail."""
+    error = last.error
+    if record.end == "error" and last is record.attempts[-1] and record.error is not None:
+        error = record.error
+    return None if error is None or error.type == "cancelled" else error
 
 
 def run(record: Record) -> Facts:

@@ -225,12 +225,16 @@ class Vocabulary:
         self._render = render
 
     def attributes(self, facts: Facts, kind: str, *, content_limit: int = 0) -> Attributes:
-        """What a span of a kind (``chat``, ``call``, ``attempt``, ``http``) says. Facts that are None are left out.
+        """What a span of a kind (``chat``, ``call``, ``attempt``, ``http``), or a ``link``, says.
+
+        Facts that are None are left out.
 
         Messages, where the facts hold them, are written if ``content_limit`` (bytes an attribute) is above 0.
         """
         names = self.names
         found: Attributes = {names[fact]: value for fact, value in facts.items() if value is not None and fact in names}
+        if kind == "link":
+            return found
         if kind == "chat":
             provider: str | None = facts["provider"]
             found[names["provider"]] = PROVIDERS.get(provider, provider) if provider else UNKNOWN_PROVIDER
