@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
+from interlay.chain import account
 from interlay.chain.runner import Runner
 from interlay.model.record import Attempt, Record
 
 if TYPE_CHECKING:
     from interlay.chain.call import Call
+    from interlay.chain.run import Run
 
 logger = logging.getLogger("interlay.record")
 
 RING: Final = 1_000
 """Records kept in memory."""
+_BATCH: Final = 16
+"""Sealed runs after which the runner is asked to make their records: together they take half the time."""
+_MAX_PENDING: Final = 256
+_SMALL: Final = 64 * 1024
 _RING_BYTES: Final = 64 * 1024 * 1024
 """Contents kept in memory: the oldest records go first."""
 
@@ -128,6 +136,12 @@ class Ring:
             self._bytes = 0
 
 
+def _is_small(run: Run) -> bool:
+    monitor, call = run.monitor, run.call
+    body = call.request.body if call is not None else None
+    return (monitor is None or monitor.bytes <= _SMALL) and (body is None or len(body) <= _SMALL)
+
+
 class Recorder:
     """Takes every sealed record of the chains that share it: one a process, made by ``entry``."""
 
@@ -143,10 +157,27 @@ class Recorder:
         self._listeners: tuple[Guarded, ...] = ()
         self.listens = False
         """Whether somebody gets every record of the process."""
+        self._pending: deque[Run] = deque()
+        self._asked = False
+        self._reset()
+        recorder = weakref.ref(self)
+
+        def in_child() -> None:
+            if (self_ := recorder()) is not None:
+                self_._pending.clear()  # noqa: SLF001 - its own
+                self_._reset()  # noqa: SLF001
+
+        os.register_at_fork(after_in_child=in_child)
+
+    def _reset(self) -> None:
+        # Reentrant, as the price book may log, and a program's log handler may look at records.
+        self._settling = threading.RLock()
+        self._asked = False
 
     def listen(self, observer: object) -> None:
         """Give ``observer`` every record of the process, inline."""
         with self._lock:
+            self.settle()
             self._listeners = (*self._listeners, Guarded(observer))
             self.listens = True
 
@@ -166,15 +197,56 @@ class Recorder:
             if observer.on_start is not None:
                 self._give(observer, observer.on_start, call)
 
-    def seal(self, record: Record, observers: tuple[Guarded, ...]) -> None:
-        """Keep a record and show it. The journal's append is the only I/O, and it never raises."""
-        self.ring.append(record)
-        if self.journal is not None:
-            self.journal.append(record.to_json())
+    def take(self, run: Run) -> None:
+        """A run was sealed. Where somebody waits for its record (the journal, an observer), or it holds much, the
+        record is made here and now; else by the runner, or by whoever looks first. The journal's append is the only
+        I/O, and it never raises."""
+        journal, observers = self.journal, run.observers
+        if journal is None and not observers and not self.listens and not run.keeps_contents and _is_small(run):
+            self._pending.append(run)
+            waiting = len(self._pending)
+            if waiting >= _MAX_PENDING:
+                self.settle()
+            elif waiting >= _BATCH and not self._asked:
+                self._asked = True
+                if not self.runner.submit(self.settle):
+                    self._asked = False
+            return
+        self.settle()
+        record = self._record(run)
+        if record is None:
+            return
+        if journal is not None:
+            journal.append(record.to_json())
         if observers or self.listens:
             for observer in (*observers, *self._listeners):
                 if observer.on_end is not None:
                     self._give(observer, observer.on_end, record)
+
+    def settle(self) -> None:
+        """Make the records of all runs that were sealed."""
+        if not self._pending:
+            return
+        with self._settling:
+            self._asked = False
+            while self._pending:
+                self._record(self._pending.popleft())
+
+    def _record(self, run: Run) -> Record | None:
+        try:
+            record = account.record(run)
+        except Exception:
+            logger.exception("a record could not be made")  # our fault is not the caller's
+            return None
+        finally:
+            run.forget()
+        self.ring.append(record)
+        return record
+
+    def newest(self, limit: int | None = None) -> list[Record]:
+        """The records in memory, newest first."""
+        self.settle()
+        return self.ring.newest(limit)
 
     def _give(self, observer: Guarded, method: Callable[..., object], *arguments: object) -> None:
         if observer.inline:

@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable
 from time import perf_counter
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from interlay.chain.io import IO
 from interlay.chain.monitor import Monitor
@@ -23,7 +23,7 @@ CUT: Final = Failure(type="cut")
 class Source(Protocol):
     """Where a response's bytes come from, in the caller's colour."""
 
-    def plain(self) -> Any:
+    def plain(self) -> object:
         """An iterator, or asynchronous iterator, over the chunks: what ``direct`` streams are pulled by."""
         ...
 
@@ -114,8 +114,10 @@ class Stream:
         """Whether nobody but the reader waits for the bytes. Then a body may pull ``source`` itself, show each chunk
         to ``monitor.feed``, and tell how it came out: ``over``, ``broke`` and ``release``. It is what ``read`` does,
         without its awaits."""
-        return self.deadline is None and self._recover is None and not (
-            self._stages or self._held or self._told or self._drained
+        return (
+            self.deadline is None
+            and self._recover is None
+            and not (self._stages or self._held or self._told or self._drained)
         )
 
     @property
@@ -369,7 +371,7 @@ class Bytes:
         body, self._body = self._body, b""
         return body
 
-    def plain(self) -> Any:
+    def plain(self) -> Bytes:
         return self
 
     def __iter__(self) -> Bytes:

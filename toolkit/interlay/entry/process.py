@@ -44,6 +44,7 @@ def setup(*, contents: bool = False, journal: bool | str | Path = True) -> None:
         journal: True for the stated place (``$INTERLAY_HOME``, else the platform's state folder), a folder to
             use instead, or False to write nothing.
     """
+    recorder.settle()
     recorder.contents = contents
     if journal is False:
         recorder.journal = None
@@ -55,10 +56,11 @@ def setup(*, contents: bool = False, journal: bool | str | Path = True) -> None:
 
 def last(limit: int | None = None) -> list[Record]:
     """The records of this process, newest first: the last 1,000, or ``limit`` of them."""
-    return recorder.ring.newest(limit)
+    return recorder.newest(limit)
 
 
 def flush(timeout: float = 5.0) -> Flushed:
     """Wait, at most ``timeout`` seconds, until observers have seen every record sealed so far."""
+    recorder.settle()
     done = recorder.runner.drain(timeout)
     return Flushed(done=done, pending=recorder.runner.pending(), dropped=recorder.dropped)

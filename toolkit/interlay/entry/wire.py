@@ -15,19 +15,19 @@ from time import perf_counter
 from types import ModuleType
 from typing import Any, Final, NamedTuple, TypeVar
 
+from interlay.chain.account import request_id
 from interlay.chain.aio import AsyncIO
 from interlay.chain.call import Call, Response
 from interlay.chain.codings import inflate, narrowed
 from interlay.chain.io import SyncIO, drive
 from interlay.chain.monitor import Monitor
-from interlay.chain.run import Sending, request_id
+from interlay.chain.run import Sending
 from interlay.chain.stream import Source, Stream
 from interlay.entry.request import HTTPRequest
 from interlay.entry.seat import Seat
 from interlay.model.errors import ConnectError, DecodeError, ReadError, WireError, WireTimeout, WriteError
 from interlay.model.protocols import Dialect, WireEvent
 from interlay.model.record import End
-
 
 T = TypeVar("T", bound=BaseException)
 
@@ -93,7 +93,8 @@ def transports(module: ModuleType) -> Transports:  # noqa: C901 - six small clas
                 if not (chunk := errors.drive(stream.read())):
                     return
                 yield chunk
-            source, feed, clock = stream.source.plain(), stream.monitor.feed, perf_counter
+            source: Any = stream.source.plain()
+            feed, clock = stream.monitor.feed, perf_counter
             while True:
                 try:
                     chunk = next(source, None)
@@ -139,7 +140,7 @@ def transports(module: ModuleType) -> Transports:  # noqa: C901 - six small clas
                 del original
 
         async def _pass(self, stream: Stream) -> bytes:
-            source = stream.source.plain()
+            source: Any = stream.source.plain()
             try:
                 chunk: bytes = await anext(source)
             except StopAsyncIteration:
