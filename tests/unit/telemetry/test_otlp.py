@@ -51,33 +51,24 @@ def attributes_of(pairs: Any) -> dict[str, Any]:
     return {pair.key: value_of(pair.value) for pair in pairs}
 
 
-@given(
-    trace=ids,
-    span=span_ids,
-    parent=st.one_of(st.just(b""), span_ids),
-    name=texts,
-    kind=st.integers(1, 5),
-    start=moments,
-    end=moments,
-    attributes=st.dictionaries(texts, plain, max_size=12),
-    linked=st.lists(st.tuples(ids, span_ids, st.dictionaries(texts, plain, max_size=3)), max_size=3),
-    message=texts,
-    is_error=st.booleans(),
-    flags=st.integers(0, 255),
-)
-def test_a_span(
-    trace: bytes, span: bytes, parent: bytes, name: str, kind: int, start: int, end: int, attributes: dict[str, Any],
-    linked: list[Any], message: str, flags: int, *, is_error: bool,
-) -> None:  # fmt: skip
-    links = tuple(SpanLink(*link) for link in linked)
-    ours = Span(trace, span, parent, name, kind, start, end, attributes, links, is_error, message, flags)
-    read = ProtoSpan.FromString(otlp.encode_span(ours))
-    assert (read.trace_id, read.span_id, read.parent_span_id) == (trace, span, parent)
-    assert (read.name, read.kind, read.flags) == (name, kind, flags)
-    assert (read.start_time_unix_nano, read.end_time_unix_nano) == (start, end)
-    assert attributes_of(read.attributes) == attributes
-    assert [(link.trace_id, link.span_id, attributes_of(link.attributes)) for link in read.links] == linked
-    assert (read.status.code, read.status.message) == ((2, message) if is_error else (0, ""))
+attributes = st.dictionaries(texts, plain, max_size=12)
+links = st.lists(st.builds(SpanLink, ids, span_ids, attributes), max_size=3).map(tuple)
+parents = st.one_of(st.just(b""), span_ids)
+spans = st.builds(
+    Span, ids, span_ids, parents, texts, st.integers(1, 5), moments, moments, attributes, links, st.booleans(), texts,
+    st.integers(0, 255),
+)  # fmt: skip
+
+
+@given(spans)
+def test_a_span(span: Span) -> None:
+    read = ProtoSpan.FromString(otlp.encode_span(span))
+    assert (read.trace_id, read.span_id, read.parent_span_id) == (span.trace_id, span.span_id, span.parent_id)
+    assert (read.name, read.kind, read.flags) == (span.name, span.kind, span.flags)
+    assert (read.start_time_unix_nano, read.end_time_unix_nano) == (span.start_ns, span.end_ns)
+    assert attributes_of(read.attributes) == span.attributes
+    assert [(link.trace_id, link.span_id, attributes_of(link.attributes)) for link in read.links] == list(span.links)
+    assert (read.status.code, read.status.message) == ((2, span.message) if span.is_error else (0, ""))
 
 
 def some_span(name: str = "chat m") -> Span:
@@ -93,16 +84,16 @@ def test_a_request_has_one_resource_and_one_scope() -> None:
     assert [span.name for span in of_scope.spans] == ["one", "two"]
 
 
-@given(attributes=st.dictionaries(texts, nested, max_size=6), at=moments)
-def test_a_log_event(attributes: dict[str, Any], at: int) -> None:
-    event = LogEvent("gen_ai.client.inference.operation.details", at, 5, attributes, b"t" * 16, b"s" * 8, 1)
+@given(told=st.dictionaries(texts, nested, max_size=6), at=moments)
+def test_a_log_event(told: dict[str, Any], at: int) -> None:
+    event = LogEvent("gen_ai.client.inference.operation.details", at, 5, told, b"t" * 16, b"s" * 8, 1)
     request = ExportLogsServiceRequest.FromString(otlp.encode_logs([event], RESOURCE, SCOPE))
     (read,) = request.resource_logs[0].scope_logs[0].log_records
     assert (read.event_name, read.severity_number, read.trace_id, read.span_id, read.flags) == (
         event.name, 5, b"t" * 16, b"s" * 8, 1,
     )  # fmt: skip
     assert read.time_unix_nano == read.observed_time_unix_nano == at
-    assert attributes_of(read.attributes) == listed(attributes)
+    assert attributes_of(read.attributes) == listed(told)
 
 
 def metric_of(metric: Metric) -> Any:
@@ -114,17 +105,17 @@ def metric_of(metric: Metric) -> Any:
 @given(
     counts=st.lists(st.integers(0, 2**50), min_size=3, max_size=3),
     total=st.floats(0, 1e9),
-    attributes=st.dictionaries(texts, st.one_of(texts, st.integers(0, 9)), max_size=4),
+    labels=st.dictionaries(texts, st.one_of(texts, st.integers(0, 9)), max_size=4),
 )
-def test_a_histogram(counts: list[int], total: float, attributes: dict[str, Any]) -> None:
-    read = metric_of(Metric("d", "s", "how long", "histogram", [Point(attributes, 0.0, counts, total)], (0.1, 2.0)))
+def test_a_histogram(counts: list[int], total: float, labels: dict[str, Any]) -> None:
+    read = metric_of(Metric("d", "s", "how long", "histogram", [Point(labels, 0.0, counts, total)], (0.1, 2.0)))
     assert (read.name, read.unit, read.description) == ("d", "s", "how long")
     assert read.histogram.aggregation_temporality == 2  # cumulative
     (point,) = read.histogram.data_points
     assert (list(point.bucket_counts), list(point.explicit_bounds)) == (counts, [0.1, 2.0])
     assert (point.count, point.sum) == (sum(counts), total)
     assert (point.start_time_unix_nano, point.time_unix_nano) == (5, 9)
-    assert attributes_of(point.attributes) == attributes
+    assert attributes_of(point.attributes) == labels
 
 
 def test_counters_and_gauges() -> None:
