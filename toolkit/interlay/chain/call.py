@@ -39,7 +39,7 @@ class WireRequest(Protocol):
 class Route:
     """What is known of a request from its method and URL alone. Made once for each, and shared."""
 
-    __slots__ = ("asks_usage", "dialect", "operation", "provider", "server", "target")
+    __slots__ = ("asks_usage", "dialect", "may_be_signed", "operation", "provider", "server", "target")
 
     def __init__(
         self,
@@ -49,6 +49,7 @@ class Route:
         target: str,
         server: Server,
         asks_usage: bool = False,
+        may_be_signed: bool = True,
     ) -> None:
         self.dialect = dialect
         self.operation = dialect.operation if dialect is not None else "http"
@@ -58,6 +59,8 @@ class Route:
         self.server = server
         self.asks_usage = asks_usage
         """Whether the host's streams report usage only when asked, and take the option."""
+        self.may_be_signed = may_be_signed
+        """Whether a request may carry a signature over its body."""
 
 
 class Call:

@@ -21,6 +21,7 @@ ENDS: Final = 64 * 1024
 
 _BOUNDS: Final = tuple(0.01 * 2**power for power in range(14))
 """Upper bounds in seconds of OpenTelemetry's GenAI duration buckets: .01 .02 .04 … 81.92."""
+_SHORTEST: Final = _BOUNDS[0]
 
 
 class Monitor:
@@ -196,7 +197,8 @@ class Monitor:
             if buckets is None:
                 buckets = self._buckets = [0] * (len(_BOUNDS) + 1)
             if gaps == count:
-                buckets[bisect_left(_BOUNDS, now - self.last_at)] += 1
+                gap = now - self.last_at
+                buckets[0 if gap <= _SHORTEST else bisect_left(_BOUNDS, gap)] += 1
                 gaps -= 1
             # Events that came in one network chunk came together.
             buckets[0] += gaps

@@ -175,7 +175,7 @@ class _Bill:
             else:
                 leaves, fits = input_leaves(usage, prompt)
                 self._fits = fits
-            if not self._add(leaves, prices, size, estimated=usage.input_tokens is None):
+            if not self._add(leaves, prices, size, usage.input_tokens is None):
                 return False
         if completion is not None:
             if usage.output_tokens is None:
@@ -183,7 +183,7 @@ class _Bill:
             else:
                 leaves, fits = output_leaves(usage, completion)
                 self._fits = self._fits and fits
-            if not self._add(leaves, prices, size, estimated=usage.output_tokens is None):
+            if not self._add(leaves, prices, size, usage.output_tokens is None):
                 return False
         if usage.tools and not self._add(list(usage.tools.items()), prices, size):
             return False
@@ -194,8 +194,7 @@ class _Bill:
         leaves: list[Leaf],
         prices: Mapping[str, tuple[Price, ...]],
         size: int,
-        *,
-        estimated: bool = False,
+        estimated: bool = False,  # noqa: FBT001, FBT002 - on the path of every call
     ) -> bool:
         merged: dict[Price, int] = {}
         for unit, quantity in leaves:

@@ -38,8 +38,12 @@ class HTTPRequest:
             self.kind = "opaque"
             return
         self.body = body
-        if (native.headers.get("authorization") or "").startswith(("AWS4-", "Signature ")):
-            self.kind = "sealed"
+
+    @property
+    def signed(self) -> bool:
+        """Whether a signature above the seam covers the body."""
+        credentials = self.native.headers.get("authorization") or ""
+        return self.kind == "open" and credentials.startswith(("AWS4-", "Signature "))
 
     def header(self, name: str) -> str | None:
         return self.native.headers.get(name)  # type: ignore[no-any-return]

@@ -14,13 +14,13 @@ from interlay.chain.chain import Chain, Terminal
 from interlay.chain.io import IO
 from interlay.chain.layer import Role
 from interlay.chain.recorder import Recorder
-from interlay.chain.run import new_id
+from interlay.chain.run import Run, new_id
 from interlay.entry import scope
 from interlay.entry.request import HTTPRequest
 from interlay.model.cost import PriceFn
 from interlay.model.errors import WireError
 from interlay.model.record import Server
-from interlay.providers.hosts import asks_usage, provider_of
+from interlay.providers.hosts import asks_usage, may_be_signed, provider_of
 
 _ROUTES: Final = 512
 
@@ -73,11 +73,12 @@ _WORDS: Final = frozenset(
         "serverless",
     ]
 )
+_RETRIES: Final = "x-stainless-retry-count"
 _VERSION: Final = re.compile(r"v\d{1,2}([a-z]{1,5}\d{0,2})?\Z")
 _PORTS: Final = {"http": 80, "https": 443}
 
 
-class Resumable(msgspec.Struct):
+class Resumable(msgspec.Struct, kw_only=True):
     """What an SDK's retry of a call continues."""
 
     call_id: str
@@ -85,6 +86,12 @@ class Resumable(msgspec.Struct):
     deadline: float | None = None
     spent: int = 0
     error: type[WireError] | None = None
+    run: Run
+
+    def continues(self, route: Route) -> bool:
+        """Whether a retry of that run can be what is sent to ``route`` now: nobody retries what went well."""
+        run = self.run
+        return self.target == route.target and not (run.sealed and run.end == "complete")
 
 
 _resumable: contextvars.ContextVar[Resumable | None] = contextvars.ContextVar("interlay_call", default=None)
@@ -116,8 +123,8 @@ class Seat:
         route = self._route(request)
         here = scope.current()
         run = self.chain.open(self.recorder, self.price)
-        resumed = _resumable.get() if int_or_0(request.header("x-stainless-retry-count")) > 0 else None
-        if resumed is not None and resumed.target != route.target:
+        resumed = _resumable.get()
+        if resumed is not None and not (resumed.continues(route) and int_or_0(request.header(_RETRIES)) > 0):
             resumed = None
         identifier = new_id()
         call = Call(
@@ -128,7 +135,7 @@ class Seat:
             io=io,
             run=run,
             identity=here.identity,
-            body_kind=request.kind,
+            body_kind="sealed" if route.may_be_signed and request.signed else request.kind,
             deadline=here.deadline,
         )
         if resumed is not None:
@@ -155,6 +162,7 @@ class Seat:
                     deadline=call.deadline,
                     spent=call.spent + len(call.run.sendings),
                     error=error,
+                    run=call.run,
                 )
             )
         if self._retries and response.status >= 400:
@@ -187,6 +195,7 @@ class Seat:
             target=f"{url.scheme}://{name}{shown}",
             server=Server(address=host, port=port),
             asks_usage=asks_usage(name, url.params.get("api-version")),
+            may_be_signed=may_be_signed(name),
         )
 
 

@@ -30,6 +30,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     hosts: tuple[str, ...] = ()
     credentials: tuple[str, ...] = ()
     """Request headers that carry its credentials, in lower case."""
+    signed: bool = False
+    """Whether its clients sign requests, body included, above the seam."""
     stream_usage: StreamUsage = "unknown"
     ask_from: str | None = None
     """Where the URL names an ``api-version``: the first, by date, that takes the option."""
@@ -90,6 +92,12 @@ def provider_of(host: str) -> str | None:
     """The id of the provider at a host, or None for a host the catalogue does not have."""
     row = provider_at(host)
     return row.id if row is not None else None
+
+
+def may_be_signed(host: str) -> bool:
+    """Whether requests to a host may carry a signature over their body: those to hosts nobody knows may."""
+    row = provider_at(host)
+    return row is None or row.signed
 
 
 def stream_usage(host: str) -> StreamUsage:

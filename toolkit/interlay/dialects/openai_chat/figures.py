@@ -63,7 +63,6 @@ class _Figures(msgspec.Struct):
 
 _figures: Final = json.Reader(_Figures)
 _NO_DETAILS: Final = _Details()
-_OTHERS: Final = _Figures.__struct_fields__[6:]
 
 
 def read(raw: bytes) -> Usage:
@@ -88,7 +87,19 @@ def read(raw: bytes) -> Usage:
 def _plain(said: _Figures, raw: bytes) -> Usage | None:
     """Usage in OpenAI's own shape, with nothing to doubt; None for every other."""
     inputs, outputs = said.prompt_tokens, said.completion_tokens
-    if said.total_tokens != inputs + outputs or any(getattr(said, name) for name in _OTHERS):
+    if said.total_tokens != inputs + outputs or (
+        said.cost
+        or said.cost_in_usd_ticks
+        or said.estimated_cost
+        or said.prompt_cache_hit_tokens
+        or said.cached_tokens
+        or said.cache_read_input_tokens
+        or said.cache_creation_input_tokens
+        or said.reasoning_tokens
+        or said.citation_tokens
+        or said.num_search_queries
+        or said.server_tool_use
+    ):
         return None
     prompt = said.prompt_tokens_details or _NO_DETAILS
     completion = said.completion_tokens_details or _NO_DETAILS

@@ -56,7 +56,8 @@ class _Request(msgspec.Struct, gc=False):
     tools: msgspec.Raw = _NOTHING
 
 
-_FIGURES: Final = _Request.__struct_fields__[3:15]
+_FIGURES: Final = slice(3, 15)
+_NAMES: Final = _Request.__struct_fields__[_FIGURES]
 _WORDS: Final = ("reasoning_effort", "service_tier", "verbosity")
 _requests: Final = json.Reader(_Request, marks=None)
 _items: Final = msgspec.json.Decoder(str | list[msgspec.Raw])
@@ -78,15 +79,12 @@ def outline(body: bytes) -> Outline:
 
 
 def _parameters(request: _Request) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name in _FIGURES:
-        value = getattr(request, name)
-        if value is not None:
-            found[name] = value
+    figures = zip(_NAMES, msgspec.structs.astuple(request)[_FIGURES], strict=True)
+    found: dict[str, Any] = {name: value for name, value in figures if value is not None}
     for name in _WORDS:
-        value = text(getattr(request, name), 64)
-        if value is not None:
-            found[name] = value
+        value = getattr(request, name)
+        if value is not None and (word := text(value, 64)) is not None:
+            found[name] = word
     if request.response_format is not None and (kind := text(request.response_format.type, 64)):
         found["response_format"] = kind
     if (reasoning := request.reasoning) is not None:
