@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterable
@@ -11,6 +12,7 @@ from io import StringIO
 from typing import Final, TextIO
 
 from rich.console import Console
+from rich.style import Style
 from rich.text import Text
 
 from interlay.cli.options import Settings
@@ -83,8 +85,18 @@ def svg(lines: Iterable[Text], *, title: str, width: int = 80) -> str:
         file=StringIO(), record=True, width=width, force_terminal=True, color_system="truecolor", no_color=False
     )
     for line in lines:
-        console.print(line, no_wrap=True, overflow="crop", highlight=False)
+        console.print(_filled(line, console), no_wrap=True, overflow="crop", highlight=False)
     return console.export_svg(title=title, code_format=_SVG, unique_id="interlay")
+
+
+def _filled(line: Text, console: Console) -> Text:
+    """The same with bars as coloured backgrounds: drawn as letters, they would show seams."""
+    filled = line.copy()
+    filled.plain = line.plain.replace("█", " ")
+    for bar in re.finditer("█+", line.plain):
+        style = line.get_style_at_offset(console, bar.start())
+        filled.stylize(Style(bgcolor=style.color), *bar.span())
+    return filled
 
 
 def _color(wanted: str, *, shown: bool) -> bool:
