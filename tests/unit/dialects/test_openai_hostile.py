@@ -97,7 +97,6 @@ MUST_NOT_RAISE = {
     "tail",
     "event",
     "hide_usage",
-    "event_places",
 }
 
 

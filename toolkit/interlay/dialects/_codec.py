@@ -11,12 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, TypeVar
 
+from interlay.model import json
 from interlay.model.errors import DecodeError
 from interlay.model.messages import Node
+from interlay.model.record import Failure
 
 N = TypeVar("N", bound=Node)
 
 Object = dict[str, Any]
+Write = Callable[[Failure], Object]
 
 MAX_NODES: Final = 20_000
 """Messages, parts and tools of one body. A node takes microseconds to read and write, and a body of 4 MB could hold
@@ -76,6 +79,21 @@ def objects(value: Any, what: str) -> list[Object]:
     if not isinstance(value, list):
         raise DecodeError(f"{what} is no list")
     return [an_object(item, what) for item in value]
+
+
+def patched_error(was: bytes, decode: Callable[[bytes], Failure], failure: Failure, write: Write) -> Object | None:
+    """The error body ``was`` with what ``failure`` has otherwise than it tells; None where it has no form to be set in.
+
+    ``write`` gives the members of the object ``error`` that a failure makes.
+    """
+    try:
+        said = json.decode(was)
+    except DecodeError:
+        return None
+    before = decode(was)
+    if isinstance(said, dict) and isinstance(error := said.get("error"), dict):
+        return {**said, "error": patched(error, write(before), write(failure))}
+    return said if isinstance(said, dict) and write(before) == write(failure) else None
 
 
 def refuse_many(value: Any, within: Collection[str], room: int = MAX_NODES) -> int:

@@ -17,6 +17,7 @@ MAX_EVENT: Final = 4 * 1024 * 1024
 
 _BOM: Final = b"\xef\xbb\xbf"
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
+_LINES: Final = re.compile(rb"([^\r\n]*+)(\r\n|\n|\r|(?<=[^\r\n])\Z)")
 # A CR at the end of what has come may be the first half of a CR LF: then the event is not over yet.
 _EVENT_END: Final = re.compile(rb"[\r\n](?:(?<=\r)\n|(?<=\n)|(?!\n|\Z))(?:\r\n|\n|\r(?!\n|\Z))")
 
@@ -28,6 +29,20 @@ def _named(raw: bytes) -> WireEvent | None:
         if raw.startswith(b"data: ", end + 1) and raw.find(b"\n", end + 1) == len(raw) - 2:
             return WireEvent(raw, raw[7:end].decode("utf-8", "replace"), raw[end + 7 : -2])
     return None
+
+
+def reframed(event: WireEvent, data: bytes) -> bytes:
+    """The bytes of ``event`` with other data: it stands where the first line of its own data stood, and all lines that
+    are no data stay."""
+    lines: list[bytes] = []
+    written = False
+    for line, end in _LINES.findall(event.raw):
+        if line.removeprefix(_BOM).partition(b":")[0] != b"data":
+            lines += (line, end)
+        elif not written:
+            written = True
+            lines += (b"data: ", data.replace(b"\n", b"\ndata: "), end or b"\n\n")
+    return b"".join(lines)
 
 
 class SSEFramer:
@@ -51,6 +66,12 @@ class SSEFramer:
         """
         held = self._held
         if not held:
+            # What nearly all chunks are: one event of one line.
+            size = len(chunk)
+            is_line = chunk.startswith(b"data: ") and chunk.find(b"\n") == size - 2 and chunk.endswith(b"\n")
+            if is_line and size <= self._limit and b"\r" not in chunk:
+                self._first = False
+                return [WireEvent(chunk, None, chunk[6:-2])]
             return self._cut(chunk)
         held += chunk
         self._cr = self._cr or b"\r" in chunk

@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import msgspec
 
 from interlay.model.messages import ChatRequest, ChatResponse, Delta
+from interlay.model.places import Channel, TextPlace
 from interlay.model.record import Failure
 from interlay.model.usage import Usage
 
@@ -96,21 +97,6 @@ class Tracker(Protocol):
         ...
 
 
-class TextPlace(msgspec.Struct, frozen=True, kw_only=True):
-    """Where text stands in an event, a response or a request."""
-
-    path: tuple[str | int, ...]
-    channel: tuple[str, int, int]
-    """Kind (``text``, ``reasoning``, ``refusal``, ``tool_arguments``, ``transcript``, ``error``), choice, block."""
-    role: str
-    """``delta`` (adds to the channel), ``twin`` (says the delta of the same event once more), ``repeat`` (says the
-    whole so far again) or ``echo`` (all below ``path`` shows parts of the text: log-probabilities, citations,
-    transcripts, rejected predictions; ``text`` is empty)."""
-    text: str
-    signed: bool = False
-    """True where the text is covered by a signature: released or dropped whole, never edited."""
-
-
 @runtime_checkable
 class Dialect(Protocol):
     """A codec between one wire API and the canonical model: bytes in, values out, no I/O, no clock."""
@@ -160,54 +146,78 @@ class Dialect(Protocol):
 
 @runtime_checkable
 class Codec(Dialect, Protocol):
-    """A dialect that says everything canonically, in both directions."""
+    """A dialect that says everything canonically, in both directions.
+
+    What was decoded and not changed encodes to the same JSON, members that nobody knows included. What was changed is
+    patched into the JSON it came from. What has no form in this API is left out, never guessed.
+    """
 
     def decode_request(self, body: bytes) -> ChatRequest:
-        """Raises ``DecodeError``."""
+        """Raises ``DecodeError`` for a body that is of another shape, too deep, or too wide."""
         ...
 
-    def encode_request(self, request: ChatRequest) -> bytes: ...
+    def encode_request(self, request: ChatRequest) -> bytes:
+        """A request of this dialect patched, one of another built."""
+        ...
 
     def decode_response(self, body: bytes) -> ChatResponse:
         """Raises ``DecodeError``."""
         ...
 
-    def encode_response(self, response: ChatResponse) -> bytes: ...
+    def encode_response(self, response: ChatResponse) -> bytes:
+        """A response of this dialect patched, one of another built."""
+        ...
 
     def decode_event(self, event: WireEvent) -> list[Delta]:
-        """What a stream event says, in order; empty for events that say nothing canonical. Raises ``DecodeError``."""
+        """What a stream event says, in order; the first delta keeps the event's JSON. Empty for events that say
+        nothing canonical. Raises ``DecodeError`` for data that cannot be read."""
         ...
 
     def encode_event(self, deltas: list[Delta]) -> bytes:
-        """One wire event for the deltas of one event: the inverse of ``decode_event``."""
+        """The wire event for the deltas of one event: the inverse of ``decode_event``. Deltas of another dialect may
+        need several events, or none."""
         ...
 
     def assemble(self, events: list[WireEvent]) -> ChatResponse:
-        """The answer that a stream's events add up to. Raises ``DecodeError``."""
+        """The answer that a stream's events add up to, as far as they go; what cannot be read is passed over.
+
+        Raises ``DecodeError`` when what they add up to is no answer of this API.
+        """
         ...
 
-    def encode_error(self, failure: Failure) -> bytes:
-        """An error body in the API's own shape."""
+    def encode_error(self, failure: Failure, was: bytes | None = None) -> bytes:
+        """An error body in the API's own shape. ``was``, an error body of this API, is patched: what the failure does
+        not say otherwise stays."""
         ...
 
     def encode_error_event(self, failure: Failure) -> bytes:
         """The event by which the API reports an error in mid-stream."""
         ...
 
-    def request_places(self, body: Mapping[str, Any]) -> list[TextPlace]: ...
+    def request_places(self, body: Mapping[str, Any]) -> list[TextPlace]:
+        """Where the text of a request's JSON object stands, text that the dialect knows nothing of included."""
+        ...
 
-    def response_places(self, body: Mapping[str, Any]) -> list[TextPlace]: ...
+    def response_places(self, body: Mapping[str, Any]) -> list[TextPlace]:
+        """Where the text of a response's, or an error's, JSON object stands: every string is in a place, unless its
+        key is on the dialect's list of those that carry no text."""
+        ...
 
-    def event_places(self, event: WireEvent) -> list[TextPlace]: ...
+    def event_places(self, event: WireEvent) -> list[TextPlace]:
+        """Where the text of an event stands; paths are of its data. None for events without data.
+
+        Raises ``DecodeError`` for data that cannot be read, so that it does not pass for data without text.
+        """
+        ...
 
     def rewrite(
-        self,
-        event: WireEvent,
-        texts: Mapping[tuple[str, int, int], str],
-        wholes: Mapping[tuple[str, int, int], str] | None = None,
+        self, event: WireEvent, texts: Mapping[Channel, str], wholes: Mapping[Channel, str] | None = None
     ) -> bytes:
         """The event's own JSON with the text of each channel replaced: deltas and twins set from ``texts``, repeats
-        from ``wholes`` (what a channel has said so far), echoes cut, padding remade. Everything else stands as it
-        stood. Raises ``DecodeError`` for an event that cannot be read.
+        from ``wholes`` (what a channel has said so far), echoes cut, padding remade. All else stands as it stood.
+
+        The event's own bytes when nothing is changed and no object in it has a key twice: what was looked at is what
+        is sent. Empty for an event that is dropped, as signed text is when it is changed. Raises ``DecodeError`` for
+        data that cannot be read.
         """
         ...

@@ -52,8 +52,8 @@ class AnthropicMessages:
     def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
         return failures.decode(body, status, headers)
 
-    def encode_error(self, failure: Failure) -> bytes:
-        return failures.encode(failure)
+    def encode_error(self, failure: Failure, was: bytes | None = None) -> bytes:
+        return failures.encode(failure, was)
 
     def encode_error_event(self, failure: Failure) -> bytes:
         return stream.frame("error", failures.encode(failure))
@@ -98,8 +98,10 @@ class AnthropicMessages:
     def event_places(self, event: WireEvent) -> list[TextPlace]:
         return places.event_places(event)
 
-    def rewrite(self, event: WireEvent, texts: Mapping[Channel, str]) -> bytes:
-        return places.rewrite(event, texts)
+    def rewrite(
+        self, event: WireEvent, texts: Mapping[Channel, str], wholes: Mapping[Channel, str] | None = None
+    ) -> bytes:
+        return places.rewrite(event, texts, wholes)
 
     def prompt(self, body: bytes) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         return said.prompt(body)

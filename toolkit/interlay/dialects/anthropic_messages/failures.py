@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from interlay.dialects._codec import patched_error
 from interlay.dialects.counts import text
 from interlay.model import json
 from interlay.model.errors import DecodeError
@@ -59,12 +60,21 @@ def decode(body: bytes, status: int | None = None, headers: Mapping[str, str] | 
     )
 
 
-def encode(failure: Failure) -> bytes:
-    """The body of an error in the API's shape. A type that is not the API's own becomes the one of its status."""
+def encode(failure: Failure, was: bytes | None = None) -> bytes:
+    """The body of an error in the API's shape, or ``was``, one of this API's, with what the failure has otherwise. A
+    type that is not the API's own becomes the one of its status."""
+    if was is not None:
+        said = patched_error(was, lambda body: decode(body, failure.status), failure, _write)
+        if said is not None:
+            return json.encode(said)
+    return json.encode({"type": "error", "error": _write(failure), "request_id": failure.request_id})
+
+
+def _write(failure: Failure) -> dict[str, str]:
     kind = _OURS.get(failure.type, failure.type)
     if kind.startswith("http_"):
         kind = _BY_STATUS.get(failure.status or 0, "api_error" if (failure.status or 500) >= 500 else _BY_STATUS[400])
     error = {"type": kind, "message": failure.message or failure.type}
     if failure.code is not None:
         error["code"] = failure.code
-    return json.encode({"type": "error", "error": error, "request_id": failure.request_id})
+    return error

@@ -67,7 +67,7 @@ def decode_part(block: Object) -> AnyPart:
     if isinstance(part, ToolResult):
         part.raw = shell(block, "content")
         part.content = list(decode_content(block.get("content"), kind))
-    elif isinstance(part, File) and isinstance(source := block.get("source"), dict):
+    elif isinstance(part, File) and _has_blocks(source := a_dict(block.get("source")) or {}):
         part.raw = {**block, "source": shell(source, "content")}
         part.blocks = list(decode_content(source.get("content"), kind))
     else:
@@ -88,7 +88,7 @@ def encode_part(part: Part) -> Object | None:
         block["content"] = encode_content(part.content, block.get("content"))
     elif isinstance(part, File) and part.blocks:
         source = a_dict(block.get("source")) or {}
-        if source.get("type") == "content":
+        if _has_blocks(source):
             block["source"] = {**source, "content": encode_content(part.blocks, source.get("content"))}
     return block
 
@@ -133,6 +133,10 @@ def _can_be_said(part: Part) -> bool:
     return True
 
 
+def _has_blocks(source: Object) -> bool:
+    return source.get("type") == "content"
+
+
 def _is_content(value: Any) -> bool:
     if isinstance(value, list):
         return all(isinstance(item, dict) for item in value)
@@ -163,8 +167,9 @@ def _read_image(block: Object) -> AnyPart | None:
 
 def _read_document(block: Object) -> AnyPart | None:
     source = a_dict(block.get("source")) or {}
-    kind = source.get("type")
-    if kind not in {"base64", "text", "url", "file", "content"} or not _is_content(source.get("content")):
+    if a_str(source.get("type")) not in {"base64", "text", "url", "file", "content"}:
+        return None
+    if _has_blocks(source) and not _is_content(source.get("content")):
         return None
     return File(
         data=a_str(source.get("data")),

@@ -10,13 +10,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from interlay.dialects._codec import a_dict, a_str, an_int
+from interlay.dialects._places import Texts, changed_by, patch, rewritten, said_by, strings
 from interlay.dialects.anthropic_messages.parts import input_of
 from interlay.model import json
-from interlay.model.errors import DecodeError
-from interlay.model.places import Channel, TextPlace, replaced
+from interlay.model.places import Channel, Path, TextPlace
 from interlay.model.protocols import WireEvent
-
-Path = tuple[str | int, ...]
 
 HARMLESS: Final = frozenset(
     {
@@ -44,8 +42,8 @@ def response_places(body: Mapping[str, Any]) -> list[TextPlace]:
 
 
 def event_places(event: WireEvent) -> list[TextPlace]:
-    """The text places of an event; paths are of its data. None for data that is no JSON object."""
-    said = _said(event)
+    """The text places of an event; paths are of its data. Raises ``DecodeError`` for data that cannot be read."""
+    said = said_by(event)
     return list(_event(said)) if said is not None else []
 
 
@@ -64,56 +62,23 @@ def request_places(body: Mapping[str, Any]) -> list[TextPlace]:
     return places
 
 
-def rewrite(event: WireEvent, texts: Mapping[Channel, str]) -> bytes:
-    """The event with the text of each channel replaced, every other byte as it was; empty for an event that is
-    dropped. Padding needs no care here: this API's does not follow the text.
+def rewrite(event: WireEvent, texts: Texts, wholes: Texts | None = None) -> bytes:
+    """The event with the text of each channel replaced; empty for an event that is dropped. Padding needs no care
+    here: this API's does not follow the text. Nor does it repeat a text.
 
     Signed reasoning is never edited: a text that differs drops the event, and an empty one drops the signature and
     the stop of the block too. The block's start has no text to differ in, so it is the caller's to drop.
     """
-    said = _said(event)
-    if said is None or event.data is None:
+    said = said_by(event)
+    if said is None:
         return event.raw
     if texts.get(("reasoning", _CHOICE, _index(said))) == "" and _ends_block(said):
         return b""
-    places = [place for place in _event(said) if place.channel in texts]
-    before: dict[Channel, str] = {}
-    for place in places:
-        if place.role != "echo":
-            before[place.channel] = before.get(place.channel, "") + place.text
-    data, written = event.data, set[Channel]()
-    for place in places:
-        channel = place.channel
-        if before.get(channel) == texts[channel]:
-            continue
-        if place.signed:
-            return b""
-        # Where several strings are one channel, the first says all.
-        text = "" if place.role == "echo" or channel in written else texts[channel]
-        if place.role != "echo":
-            written.add(channel)
-        value = json.encode(input_of(text) if place.path[-1] == "input" else text)
-        data = replaced(data, place.path, value)
-    return _reframed(event, data)
-
-
-def _reframed(event: WireEvent, data: bytes) -> bytes:
-    if event.data is None or data == event.data:
-        return event.raw
-    if event.data in event.raw:
-        return event.raw.replace(event.data, data, 1)
-    lines = [b"data: " + line for line in data.split(b"\n")]
-    name = [] if event.name is None else [b"event: " + event.name.encode()]
-    return b"\n".join((*name, *lines, b"", b""))
-
-
-def _said(event: WireEvent) -> dict[str, Any] | None:
-    if event.data is None:
-        return None
-    try:
-        return a_dict(json.decode(event.data))
-    except DecodeError:
-        return None
+    places = list(_event(said))
+    changed = changed_by(texts, places)
+    if any(place.signed and place.channel in changed for place in places):
+        return b""
+    return rewritten(event, said, touched=patch(said, places, texts, wholes, input_of))
 
 
 def _index(said: Mapping[str, Any]) -> int:
@@ -204,14 +169,4 @@ def _block(block: Mapping[str, Any], path: Path, choice: int, index: int, text: 
 def _leaves(
     value: Any, path: Path, channel: Channel, *, role: str = "delta", signed: bool = False
 ) -> Iterator[TextPlace]:
-    """Every string in ``value`` that is not harmless, nor base64."""
-    if isinstance(value, str):
-        yield TextPlace(path=path, channel=channel, role=role, text=value, signed=signed)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if isinstance(item, str) and (key in HARMLESS or (key == "data" and value.get("type") == "base64")):
-                continue
-            yield from _leaves(item, (*path, key), channel, role=role, signed=signed)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _leaves(item, (*path, index), channel, role=role, signed=signed)
+    return strings(value, path, channel, HARMLESS, role=role, signed=signed)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from interlay.dialects._codec import Object, a_dict, a_str, an_int, patched, without_none
+from interlay.dialects._places import said_by
 from interlay.dialects.anthropic_messages import figures
 from interlay.dialects.anthropic_messages.parts import ORIGIN, decode_part, encode_part
 from interlay.dialects.anthropic_messages.response import finish_of, stop_word, write_usage
 from interlay.model import json
-from interlay.model.errors import DecodeError
 from interlay.model.messages import Delta, Text, ToolCall
 from interlay.model.protocols import WireEvent
 from interlay.model.usage import Usage
@@ -32,12 +32,9 @@ _KINDS: Final = {
 
 def decode_event(event: WireEvent) -> list[Delta]:
     """What an event says; nothing for pings, block stops and what we do not know. The first delta keeps the whole
-    event in its ``raw``."""
-    if event.data is None:
-        return []
-    try:
-        raw = a_dict(json.decode(event.data)) or {}
-    except DecodeError:
+    event in its ``raw``. Raises ``DecodeError`` for data that cannot be read."""
+    raw = said_by(event)
+    if raw is None:
         return []
     deltas = _read(raw)
     for delta in deltas:

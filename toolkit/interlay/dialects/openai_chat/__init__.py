@@ -12,7 +12,8 @@ from interlay.dialects.openai_chat.request import decode_request, encode_request
 from interlay.dialects.openai_chat.response import decode_response, encode_response, read_response
 from interlay.dialects.openai_chat.tracker import Tracker, hide_usage
 from interlay.model.messages import ChatRequest, ChatResponse, Delta
-from interlay.model.protocols import Outline, TextPlace, WireEvent
+from interlay.model.places import Channel, TextPlace
+from interlay.model.protocols import Outline, WireEvent
 from interlay.model.record import Failure
 from interlay.model.usage import Usage
 
@@ -41,8 +42,8 @@ class OpenAIChat:
     def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
         return failures.decode(body, status, headers)
 
-    def encode_error(self, failure: Failure) -> bytes:
-        return failures.encode(failure)
+    def encode_error(self, failure: Failure, was: bytes | None = None) -> bytes:
+        return failures.encode(failure, was)
 
     def encode_error_event(self, failure: Failure) -> bytes:
         return b"data: " + failures.encode(failure) + b"\n\n"
@@ -84,10 +85,7 @@ class OpenAIChat:
         return places.event_places(event)
 
     def rewrite(
-        self,
-        event: WireEvent,
-        texts: Mapping[tuple[str, int, int], str],
-        wholes: Mapping[tuple[str, int, int], str] | None = None,
+        self, event: WireEvent, texts: Mapping[Channel, str], wholes: Mapping[Channel, str] | None = None
     ) -> bytes:
         return places.rewrite(event, texts, wholes)
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from interlay.dialects._codec import patched_error
 from interlay.model import json
 from interlay.model.errors import DecodeError
 from interlay.model.record import Failure
@@ -48,18 +49,17 @@ def decode(body: bytes, status: int | None = None, headers: Mapping[str, str] | 
     )
 
 
-def encode(failure: Failure) -> bytes:
-    """The failure as OpenAI's API would say it."""
-    return json.encode(
-        {
-            "error": {
-                "message": failure.message or failure.type,
-                "type": failure.type,
-                "param": None,
-                "code": failure.code,
-            }
-        }
-    )
+def encode(failure: Failure, was: bytes | None = None) -> bytes:
+    """The failure as OpenAI's API would say it, or ``was``, a host's body, with what it has otherwise."""
+    if was is not None:
+        said = patched_error(was, lambda body: decode(body, failure.status), failure, _write)
+        if said is not None:
+            return json.encode(said)
+    return json.encode({"error": {**_write(failure), "param": None}})
+
+
+def _write(failure: Failure) -> dict[str, Any]:
+    return {"message": failure.message or failure.type, "type": failure.type, "code": failure.code}
 
 
 def _error(said: Any) -> dict[str, Any]:

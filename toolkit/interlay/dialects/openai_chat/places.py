@@ -6,51 +6,71 @@ A channel is (kind, choice, block); of a request the second is the message. Kind
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from interlay.dialects._codec import Object
+from interlay.dialects._places import Texts, changed_by, patch, said_by, strings, texts_of
+from interlay.dialects._places import rewritten as restated
 from interlay.dialects.openai_chat.assembly import PADDING
 from interlay.dialects.openai_chat.tracker import DONE
-from interlay.model import json
-from interlay.model.errors import DecodeError
-from interlay.model.protocols import TextPlace, WireEvent
-
-Channel = tuple[str, int, int]
-Path = tuple[str | int, ...]
+from interlay.model.places import Channel, Path, TextPlace
+from interlay.model.protocols import WireEvent
 
 _REASONING: Final = ("reasoning_content", "reasoning")
 _ALPHABET: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 HARMLESS: Final = frozenset(
     {
-        "category_applied_input_types", "code", "content_filter_results", "created", "data", "date", "finish_reason",
-        "format", "id", "index", "model", "moderation", "name", "native_finish_reason", "object", "obfuscation", "p",
-        "param", "prompt_filter_results", "provider", "provider_name", "request_id", "role", "seed", "service_tier",
-        "signature", "system_fingerprint", "time_info", "tool_call_id", "type", "usage", "user_id", "weight_version",
-        "x_groq",
+        # words of the APIs' own
+        "code", "finish_reason", "format", "native_finish_reason", "object", "param", "role", "service_tier", "type",
+        # identifiers
+        "id", "model", "provider", "provider_name", "request_id", "system_fingerprint", "tool_call_id",
+        "user_id", "weight_version",
+        # names that the request gave
+        "name",
+        # times
+        "date",
+        # encrypted or encoded: OpenRouter's reasoning, sound
+        "data", "signature",
+        # padding
+        "obfuscation", "p",
     }
 )  # fmt: skip
-"""Members whose strings, and those below them, are no text: ids, names, words of a list, figures, padding, signatures
-and encrypted or encoded data."""
+"""Members whose strings carry no text."""
+FIGURES: Final = frozenset(
+    {
+        "category_applied_input_types", "content_filter_results", "moderation", "prompt_filter_results", "time_info",
+        "usage",
+    }
+)  # fmt: skip
+"""Members below which no string carries text."""
+_SETTINGS: Final = frozenset(
+    {"audio", "modalities", "model", "reasoning", "reasoning_effort", "service_tier", "tool_choice", "verbosity"}
+)
+"""Members of a request below which no string carries text."""
+_NO_BLOCK: Final = -1
 
 
 def request_places(body: Mapping[str, Any]) -> list[TextPlace]:
-    """Where the text of a prompt stands: of messages, tool calls and their results, and of tools."""
+    """Where the text of a prompt stands: of messages, tool calls and their results, of tools, and all that is said
+    elsewhere in a request."""
     places: list[TextPlace] = []
     for at, message in _objects(body.get("messages")):
         places += _said(message, ("messages", at), at, twins=False)
-    for at, tool in _objects(body.get("tools")):
-        function = tool.get("function")
-        if isinstance(function, dict):
-            _add(places, function.get("description"), ("tools", at, "function", "description"), ("text", -1, at))
-    for at, function in _objects(body.get("functions")):
-        _add(places, function.get("description"), ("functions", at, "description"), ("text", -1, at))
     prediction = body.get("prediction")
     if isinstance(prediction, dict):
         places += _content(prediction.get("content"), ("prediction", "content"), -1)
+    taken = {place.path for place in places}
+    for key, value in body.items():
+        if key == "messages":
+            for at, message in _objects(value):
+                places += strings(message, (key, at), ("other", at, _NO_BLOCK), HARMLESS, but=taken)
+        elif key not in _SETTINGS:
+            kind = "tool" if key in ("tools", "functions") else "other"
+            places += strings(value, (key,), (kind, 0, _NO_BLOCK), HARMLESS, but=taken)
     return places
 
 
@@ -67,11 +87,12 @@ def response_places(body: Mapping[str, Any]) -> list[TextPlace]:
             role = "twin" if isinstance(message, dict) else "delta"
             places += _as(role, _said(delta, ("choices", at, "delta"), index))
         places += _echoes(choice, at, index)
-    return places + _around(body)
+    places += _around(body)
+    return places + _others(body, places)
 
 
 def event_places(event: WireEvent) -> list[TextPlace]:
-    """Where the text of a chunk stands; nowhere in what is no chunk."""
+    """Where the text of a chunk stands. Raises ``DecodeError`` for data that cannot be read."""
     chunk = _chunk(event)
     return [] if chunk is None else _chunk_places(chunk)
 
@@ -93,71 +114,39 @@ def _chunk_places(chunk: Mapping[str, Any]) -> list[TextPlace]:
         else:
             _add(places, choice.get("text"), ("choices", at, "text"), ("text", index, 0))
         places += _echoes(choice, at, index)
-    return places + _around(chunk)
+    places += _around(chunk)
+    return places + _others(chunk, places)
 
 
-def rewrite(event: WireEvent, texts: Mapping[Channel, str], wholes: Mapping[Channel, str] | None = None) -> bytes:
+def rewrite(event: WireEvent, texts: Texts, wholes: Texts | None = None) -> bytes:
     """The event with other texts, its other members as they were.
 
     ``texts`` is what the event adds to each channel, ``wholes`` what a channel has said so far with it, for hosts
     that repeat that; a repeat of a channel that is not in ``wholes`` is emptied when the channel is rewritten.
-    Raises ``DecodeError`` for an event that is no chunk, when there is something to set.
+    Raises ``DecodeError`` for an event that cannot be read.
     """
-    if not texts and not wholes:
-        return event.raw
     chunk = _chunk(event)
-    if chunk is None:
-        raise DecodeError("the event is no chunk")
-    changed = rewritten(chunk, texts, wholes)
-    if changed is chunk:
-        return event.raw
-    name = b"" if event.name is None else b"event: " + event.name.encode() + b"\n"
-    return name + b"data: " + json.encode(changed) + b"\n\n"
+    return event.raw if chunk is None else restated(event, chunk, touched=_rewrite(chunk, texts, wholes))
 
 
-def rewritten(chunk: Object, texts: Mapping[Channel, str], wholes: Mapping[Channel, str] | None = None) -> Object:
-    """A chunk's JSON object with other texts; the same object where none differs."""
-    places = _chunk_places(chunk)
-    before: dict[Channel, str] = {}
-    for place in places:
-        if place.role == "delta":
-            before[place.channel] = before.get(place.channel, "") + place.text
-    changed = {channel for channel, text in texts.items() if channel in before and before[channel] != text}
-    wanted = {place.channel: (wholes or {}).get(place.channel, "") for place in places if place.role == "repeat"}
-    stale = {
-        place.channel for place in places
-        if place.role == "repeat" and (place.channel in changed or place.channel in (wholes or {}))
-        and place.text != wanted[place.channel]
-    }  # fmt: skip
-    if not changed and not stale:
-        return chunk
+def rewritten(chunk: Object, texts: Texts) -> Object:
+    """A chunk's JSON object with other texts."""
     copy: Object = msgspec.json.decode(msgspec.json.encode(chunk))
-    written: set[tuple[str, Channel]] = set()
-    for place in reversed(places) if changed else ():
-        if place.role == "echo" and place.channel in changed:
-            _cut(copy, place.path)
-    for place in places:
-        if place.role == "repeat" and place.channel in stale:
-            _set(copy, place.path, wanted[place.channel])
-        elif place.role in ("delta", "twin") and place.channel in changed:
-            # The first place of a channel takes all of its text.
-            first = (place.role, place.channel) not in written
-            written.add((place.role, place.channel))
-            _set(copy, place.path, texts[place.channel] if first and not place.signed else "")
-    _unsign(copy, changed)
-    grown = sum(len(texts[channel]) - len(before[channel]) for channel in changed)
-    _pad(copy, grown)
+    _rewrite(copy, texts, None)
     return copy
 
 
+def _rewrite(chunk: Object, texts: Texts, wholes: Texts | None) -> bool:
+    places = _chunk_places(chunk)
+    changed, before = changed_by(texts, places), texts_of(places)
+    touched = patch(chunk, places, texts, wholes)
+    _unsign(chunk, changed)
+    _pad(chunk, sum(len(texts[channel]) - len(before.get(channel, "")) for channel in changed))
+    return touched
+
+
 def _chunk(event: WireEvent) -> Object | None:
-    if event.data is None or event.data.startswith(DONE):
-        return None
-    try:
-        chunk = json.decode(event.data)
-    except DecodeError:
-        return None
-    return chunk if isinstance(chunk, dict) else None
+    return None if event.data is not None and event.data.startswith(DONE) else said_by(event)
 
 
 def _said(message: Mapping[str, Any], path: Path, choice: int, *, twins: bool = True) -> list[TextPlace]:
@@ -228,6 +217,20 @@ def _around(body: Mapping[str, Any]) -> list[TextPlace]:
     return places
 
 
+def _others(body: Mapping[str, Any], places: Sequence[TextPlace]) -> list[TextPlace]:
+    """The strings of which nobody has told us what they are."""
+    taken = {place.path for place in places}
+    found: list[TextPlace] = []
+    for key, value in body.items():
+        if key == "choices":
+            for at, choice in _objects(value):
+                channel = ("other", _index(choice), _NO_BLOCK)
+                found += strings(choice, (key, at), channel, HARMLESS, FIGURES, but=taken)
+        elif key not in FIGURES and not (key in HARMLESS and isinstance(value, str)):
+            found += strings(value, (key,), ("other", 0, _NO_BLOCK), HARMLESS, FIGURES, but=taken)
+    return found
+
+
 def _echo(path: Path, choice: int) -> TextPlace:
     """Everything below ``path`` shows parts of the text, and goes when that is changed."""
     return TextPlace(path=path, channel=("text", choice, 0), role="echo", text="")
@@ -253,21 +256,6 @@ def _objects(value: Any) -> list[tuple[int, Object]]:
 def _index(choice: Mapping[str, Any]) -> int:
     index = choice.get("index")
     return index if type(index) is int else 0
-
-
-def _set(root: Object, path: Path, text: str) -> None:
-    at: Any = root
-    for step in path[:-1]:
-        at = at[step]
-    at[path[-1]] = text
-
-
-def _cut(root: Object, path: Path) -> None:
-    """A list becomes empty, anything else null: readers expect the member."""
-    at: Any = root
-    for step in path[:-1]:
-        at = at[step]
-    at[path[-1]] = [] if isinstance(at[path[-1]], list) else None
 
 
 def _unsign(chunk: Object, changed: set[Channel]) -> None:

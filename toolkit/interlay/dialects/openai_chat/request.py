@@ -56,7 +56,7 @@ def read_request(wire: Object) -> ChatRequest:
     request.messages = [decode_message(item) for item in objects(wire.get("messages"), "messages")]
     request.tools = [_decode_tool(item) for item in objects(wire.get("tools"), "tools")]
     functions = objects(wire.get("functions"), "functions")
-    if all(a_str(item.get("name")) and "type" not in item for item in functions):
+    if all(_has_first_form(item) for item in functions):
         request.tools += [_decode_first_form(item) for item in functions]
     else:
         request.raw["functions"] = functions
@@ -192,7 +192,7 @@ def _decode_tool(item: Object) -> Tool:
 
 
 def _read_tool(item: Object) -> Tool:
-    kind = a_str(item.get("type")) or "function"
+    kind = a_str(item.get("type")) or ("" if _has_first_form(item) else "function")
     inner = a_dict(item.get(kind)) or {}
     return Tool(
         name=a_str(inner.get("name")) or "",
@@ -235,7 +235,11 @@ def _write_first_form(tool: Tool) -> Object:
 
 def _is_first_form(tool: Tool) -> bool:
     raw = tool.raw if tool.origin == ORIGIN else None
-    return raw is not None and bool(tool.name) and "name" in raw and "type" not in raw
+    return raw is not None and tool.kind == "function" and _has_first_form(raw)
+
+
+def _has_first_form(item: Object) -> bool:
+    return bool(a_str(item.get("name"))) and "type" not in item and "function" not in item
 
 
 def _has_form(tool: Tool) -> bool:

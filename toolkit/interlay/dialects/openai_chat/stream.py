@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from interlay.dialects._codec import Object, a_dict, a_str, an_int, without_none
+from interlay.dialects._places import said_by
 from interlay.dialects.openai_chat import figures
 from interlay.dialects.openai_chat.parts import ORIGIN, decode_audio, decode_part, encode_part, is_detail
 from interlay.dialects.openai_chat.places import rewritten
@@ -22,12 +23,10 @@ _TEXTUAL: Final = ("text", "reasoning", "refusal", "tool_arguments")
 
 def decode_event(event: WireEvent) -> list[Delta]:
     """What a chunk says. The first delta keeps the chunk in its ``raw``. Raises ``DecodeError``."""
-    if event.data is None:
-        return []
-    if event.data.startswith(DONE):
+    if event.data is not None and event.data.startswith(DONE):
         return [Delta(kind="end", origin=ORIGIN)]
-    chunk = json.decode(event.data)
-    return _deltas(chunk) if isinstance(chunk, dict) else []
+    chunk = said_by(event)
+    return [] if chunk is None else _deltas(chunk)
 
 
 def encode_event(deltas: list[Delta]) -> bytes:
