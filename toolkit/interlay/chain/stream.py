@@ -54,6 +54,8 @@ class Stage(Protocol):
 
 
 Hook = Callable[[End, Failure | None], None]
+Filter = Callable[[WireEvent], bytes]
+"""An event's bytes as they are to be forwarded: its own, others, or none. Plain, quick, holds nothing."""
 Recover = Callable[[WireError], Awaitable["Stream | None"]]
 
 
@@ -67,6 +69,7 @@ class Stream:
     __slots__ = (
         "_delivered",
         "_drained",
+        "_filter",
         "_flushed",
         "_held",
         "_hooks",
@@ -91,6 +94,7 @@ class Stream:
         self._status = status
         self._hooks: list[Hook] = []
         self._stages: list[Stage] = []
+        self._filter: Filter | None = None
         self._recover: Recover | None = None
         self._told = self._released = self._delivered = self._flushed = self._drained = False
         self.monitor = monitor
@@ -107,12 +111,12 @@ class Stream:
     @property
     def staged(self) -> bool:
         """Whether some stage may change what is forwarded."""
-        return bool(self._stages)
+        return self._filter is not None or bool(self._stages)
 
     @property
     def direct(self) -> bool:
-        """Whether nobody but the reader waits for the bytes. Then a body may pull ``source`` itself, show each chunk
-        to ``monitor.feed``, and tell how it came out: ``over``, ``broke`` and ``release``. It is what ``read`` does,
+        """Whether nobody but the reader waits for the bytes. Then a body may pull ``source`` itself, pass each chunk
+        through ``forward``, and tell how it came out: ``over``, ``broke`` and ``release``. It is what ``read`` does,
         without its awaits."""
         return (
             self.deadline is None
@@ -135,9 +139,15 @@ class Stream:
 
     def add(self, stage: Stage) -> None:
         """Put a stage outside those that are there."""
-        if not self._stages:
+        if not self.staged:
             self.monitor.spill()
         self._stages.append(stage)
+
+    def filter(self, filter: Filter) -> None:
+        """Put a filter inside all stages."""
+        if not self.staged:
+            self.monitor.spill()
+        self._filter = filter
 
     def expire(self, deadline: float | None) -> None:
         """Let no pull go past ``deadline``; an earlier one stays."""
@@ -180,17 +190,27 @@ class Stream:
 
     async def _pass(self, chunk: bytes, now: float) -> bytes:
         """What the reader gets of a chunk that came; empty while stages hold it."""
-        monitor = self.monitor
-        events = monitor.feed(chunk, now)
         if not self._stages:
-            self._deliver()
-            return chunk
-        out = await self._through(events) if events else b""
-        if monitor.opaque:
-            out += await self._unread()
+            out = self.forward(chunk, now)
+        else:
+            events = self.monitor.feed(chunk, now)
+            out = await self._through(events) if events else b""
+            if self.monitor.opaque:
+                out += await self._unread()
         if out:
             self._deliver()
         return out
+
+    def forward(self, chunk: bytes, now: float) -> bytes:
+        """Look at a chunk that came; gives what of it goes on where there is no stage."""
+        events = self.monitor.feed(chunk, now)
+        return chunk if self._filter is None else self._filtered(events)
+
+    def _filtered(self, events: list[WireEvent]) -> bytes:
+        change = self._filter
+        assert change is not None
+        out = change(events[0]) if len(events) == 1 else b"".join([change(event) for event in events])
+        return out + self._spilled(out) if self.monitor.opaque else out
 
     def _deliver(self) -> None:
         # What was delivered is never replayed.
@@ -222,12 +242,17 @@ class Stream:
                 self._tell("closed")
         await self.release()
 
-    def over(self, now: float) -> None:
-        """The source has no more bytes, and no stage had any to hold: tells the end."""
-        self._drained = True
-        self.monitor.finish(now)
+    def over(self, now: float) -> bytes:
+        """The source has no more bytes. Gives what is left of an event that was not ended, where there is a filter;
+        once nothing is left it tells the end."""
+        if not self._drained:
+            self._drained = True
+            rest = self.monitor.finish(now)
+            if rest and self._filter is not None and (out := self._filtered(rest)):
+                return out
         self.spent += perf_counter() - now
         self._end_of_bytes()
+        return b""
 
     def broke(self, error: BaseException) -> None:
         """The source, a stage or the reader's own program raised: tells the end."""
@@ -262,6 +287,9 @@ class Stream:
     async def _through(self, events: list[WireEvent], end: End | None = None) -> bytes:
         """Send events through the stages, innermost first."""
         terminal = self.monitor.terminal
+        if (change := self._filter) is not None:
+            changed = [(event, change(event)) for event in events]
+            events = [event if raw is event.raw else WireEvent(raw, event.name, None) for event, raw in changed if raw]
         last = end is not None and not self._flushed
         for stage in self._stages:
             out: list[WireEvent] = []
@@ -279,21 +307,25 @@ class Stream:
     async def _unread(self) -> bytes:
         """Events cannot be cut any more: what stages hold leaves, and the rest is forwarded as it comes."""
         held = b"" if self._flushed else await self._through([], "error")
-        out = held + self.monitor.spilled()
-        if not out and self.monitor.damaged is not None:
+        return held + self._spilled(held)
+
+    def _spilled(self, before: bytes) -> bytes:
+        """The plain bytes that could not be cut into events. Raises what damaged them when there is nothing to give."""
+        spilled = self.monitor.spilled()
+        if not spilled and not before and self.monitor.damaged is not None:
             raise self.monitor.damaged
-        return out
+        return spilled
 
     async def _finish(self, now: float) -> bytes:
         """The end of bytes. What stages held leaves first; the pull after that tells the end."""
-        if not self._drained:
+        if self._stages and not self._drained:
             self._drained = True
             rest = self.monitor.finish(now)
-            if self._stages and (out := await self._through(rest, "complete" if self._whole() else "error")):
+            if out := await self._through(rest, "complete" if self._whole() else "error"):
                 self._deliver()
                 return out
-        self.spent += perf_counter() - now
-        self._end_of_bytes()
+        if out := self.over(now):
+            return out
         await self.release()
         return b""
 

@@ -26,8 +26,6 @@ from interlay.chain.stream import Source, Stream
 from interlay.entry.request import HTTPRequest
 from interlay.entry.seat import Seat
 from interlay.model.errors import ConnectError, DecodeError, ReadError, WireError, WireTimeout, WriteError
-from interlay.model.protocols import Dialect, WireEvent
-from interlay.model.record import End
 
 T = TypeVar("T", bound=BaseException)
 
@@ -37,24 +35,6 @@ class Transports(NamedTuple):
 
     sync: type[Any]
     asynchronous: type[Any]
-
-
-class HideUsage:
-    """Takes out of a stream what it says about usage only because we asked."""
-
-    holds = 0
-
-    def __init__(self, dialect: Dialect) -> None:
-        self._hide = dialect.hide_usage
-
-    async def feed(self, event: WireEvent) -> list[WireEvent]:
-        raw = self._hide(event)
-        if raw is event.raw:
-            return [event]
-        return [WireEvent(raw, event.name, None)] if raw else []
-
-    async def finish(self, end: End) -> list[WireEvent]:
-        return []
 
 
 def libraries() -> list[ModuleType]:
@@ -94,22 +74,29 @@ def transports(module: ModuleType) -> Transports:  # noqa: C901 - six small clas
                     return
                 yield chunk
             source: Any = stream.source.plain()
-            feed, clock = stream.monitor.feed, perf_counter
+            forward, clock = stream.forward, perf_counter
             while True:
                 try:
                     chunk = next(source, None)
+                    now = clock()
+                    if chunk is None:
+                        break
+                    chunk = forward(chunk, now)
+                except DecodeError as error:
+                    stream.broke(error)
+                    stream.release_now()
+                    raise errors.original(error) from None
                 except BaseException as error:
                     stream.broke(errors.kind(error))
                     stream.release_now()
                     raise
-                now = clock()
-                if chunk is None:
-                    stream.over(now)
-                    stream.release_now()
-                    return
-                feed(chunk, now)
                 stream.spent += clock() - now
-                yield chunk
+                if chunk:
+                    yield chunk
+            if rest := stream.over(now):
+                yield rest
+                stream.over(clock())
+            stream.release_now()
 
         def close(self) -> None:
             if not self._stream.released:
@@ -141,20 +128,27 @@ def transports(module: ModuleType) -> Transports:  # noqa: C901 - six small clas
 
         async def _pass(self, stream: Stream) -> bytes:
             source: Any = stream.source.plain()
-            try:
-                chunk: bytes = await anext(source)
-            except StopAsyncIteration:
-                stream.over(perf_counter())
-                await stream.release()
-                raise
-            except BaseException as error:
-                stream.broke(errors.kind(error))
-                await stream.release()
-                raise
-            now = perf_counter()
-            stream.monitor.feed(chunk, now)
-            stream.spent += perf_counter() - now
-            return chunk
+            while True:
+                try:
+                    chunk = await anext(source)
+                    now = perf_counter()
+                    out = stream.forward(chunk, now)
+                except StopAsyncIteration:
+                    if rest := stream.over(perf_counter()):
+                        return rest
+                    await stream.release()
+                    raise
+                except DecodeError as error:
+                    stream.broke(error)
+                    await stream.release()
+                    raise errors.original(error) from None
+                except BaseException as error:
+                    stream.broke(errors.kind(error))
+                    await stream.release()
+                    raise
+                stream.spent += perf_counter() - now
+                if out:
+                    return out
 
         async def aclose(self) -> None:
             if not self._stream.released:
@@ -498,7 +492,7 @@ def _received(call: Call, sending: Sending, answer: Any, source: Source) -> Resp
     response = Response(call=call, status=status, headers=answer.headers, stream=stream, native=answer)
     run.answered(call, sending, response)
     if run.asked_usage and events and dialect is not None:
-        stream.add(HideUsage(dialect))
+        stream.filter(dialect.hide_usage)
     return response
 
 
