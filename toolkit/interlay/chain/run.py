@@ -147,12 +147,14 @@ class Run:
         self.overhead = max(0.0, spent - call.io.slept)
         """Seconds spent in interlay itself."""
         self.call, self.end, self.failure = call, end, failure
+        call.spent += len(self.sendings)
         self._recorder.take(self)
 
     def forget(self) -> None:
         """Let go of the call and of what was held of its responses: the record is made."""
         self.call = self.monitor = None
-        self.sendings = []
+        for sending in self.sendings:
+            sending.monitor = None
 
 
 def failure_of(error: BaseException) -> Failure:
