@@ -104,7 +104,7 @@ class Call:
         self.resumed: WireError | None = None
         """When an SDK above us retries a call whose earlier run ended in an error of the wire: its like."""
         self.spent = 0
-        """Sends that earlier runs of this call have made."""
+        """Sends that earlier runs of this call have made; once its own run is sealed, its own too."""
         self.changed = False
         """True once a layer replaced the body."""
         self.judged = False

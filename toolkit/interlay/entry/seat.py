@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import re
+import time
 from typing import Any, Final
 
 import msgspec
@@ -160,7 +161,7 @@ class Seat:
                     call_id=call.call_id,
                     target=call.route.target,
                     deadline=call.deadline,
-                    spent=call.spent + len(call.run.sendings),
+                    spent=call.spent + (0 if call.run.sealed else len(call.run.sendings)),
                     error=error,
                     run=call.run,
                 )
@@ -202,3 +203,10 @@ class Seat:
 def int_or_0(text: str | None) -> int:
     """A count from a header; 0 for what is none."""
     return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 10 else 0
+
+
+def seconds_left() -> float | None:
+    """What its deadline leaves to the call that was last sent in this context; None where it has no deadline. May be
+    below 0."""
+    sent = _resumable.get()
+    return None if sent is None or sent.deadline is None else sent.deadline - time.monotonic()
