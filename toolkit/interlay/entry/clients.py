@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import weakref
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from interlay.chain.chain import Chain
 from interlay.entry import process
-from interlay.entry.seat import Seat
+from interlay.entry.seat import Seat, seconds_left
 from interlay.entry.wire import library_of, transports
 from interlay.model.errors import ConfigError
 
@@ -16,6 +17,12 @@ C = TypeVar("C")
 
 _HOLDERS = ("_client", "http_client", "_http_client")
 """Where the SDKs keep their HTTP client."""
+
+_WAIT: Final = "_calculate_retry_timeout"
+"""The method of Stainless-made SDKs (openai, anthropic, groq, together) that says how long to wait before a retry.
+Private, and there is no other door."""
+_COPIES: Final = ("copy", "with_options")
+"""Their methods that make a sibling, which shares the HTTP client."""
 
 _sdk_retries: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
 
@@ -25,7 +32,10 @@ def wrap(client: C, *parts: object, provider: str | None = None) -> C:
 
     Every call then ends in one record (``interlay.last()``), with its tokens, its cost and how it ended. The chain
     sits under the HTTP client, so clients that share it (``with_options``) are wrapped too. Wrapping again replaces
-    the chain. Where a part retries, the SDK's own retries are switched off.
+    the chain. Where a part retries, the SDK's own retries are switched off. Where it retries by itself and the call has
+    a deadline (``Timeout(total=…)``, ``using(deadline=…)``), it waits before its next send no longer than that leaves:
+    in this client, and in those made from it later. A client that has no method ``_calculate_retry_timeout``, and a
+    sibling that was there before, sends nothing after the deadline either, but first waits as long as it would.
 
     Args:
         client: an SDK client (openai, anthropic and their kin), or an httpx or httpx2 client.
@@ -48,6 +58,7 @@ def wrap(client: C, *parts: object, provider: str | None = None) -> C:
     if seat.retries and isinstance(retries := getattr(client, "max_retries", None), int):
         _sdk_retries[client] = retries
         client.max_retries = 0  # type: ignore[attr-defined]
+    _bound_waits(client)
     return client
 
 
@@ -60,6 +71,9 @@ def unwrap(client: C) -> C:
         if seat is not None:
             _put(holder, key, transport.inner)
     _restore(client)
+    for name in (_WAIT, *_COPIES):
+        if hasattr(vars(client).get(name), "interlay_bounds"):
+            delattr(client, name)
     return client
 
 
@@ -67,6 +81,39 @@ def _restore(client: Any) -> None:
     retries = _sdk_retries.pop(client, None)
     if retries is not None:
         client.max_retries = retries
+
+
+def _bound_waits(client: Any) -> None:
+    """Let an SDK's client, and every sibling that is made from it, wait before a retry no longer than its call's
+    deadline leaves. Methods that somebody else has put into the client are left alone."""
+    own = vars(client)
+    if not hasattr(type(client), _WAIT) or _WAIT in own:
+        return
+    wait = getattr(client, _WAIT)
+
+    @functools.wraps(wait)
+    def bounded(*args: Any, **kwargs: Any) -> float:
+        seconds: float = wait(*args, **kwargs)
+        left = seconds_left() if _seat_of(_http_client(client)) is not None else None
+        return seconds if left is None else min(seconds, max(left, 0.0))
+
+    bounded.interlay_bounds = True  # type: ignore[attr-defined]
+    setattr(client, _WAIT, bounded)
+    for name in _COPIES:
+        if hasattr(type(client), name) and name not in own:
+            setattr(client, name, _passing_bounds_on(client, getattr(client, name)))
+
+
+def _passing_bounds_on(client: Any, copy: Any) -> Any:
+    @functools.wraps(copy)
+    def copied(*args: Any, **kwargs: Any) -> Any:
+        sibling = copy(*args, **kwargs)
+        if _http_client(sibling) is _http_client(client):
+            _bound_waits(sibling)
+        return sibling
+
+    copied.interlay_bounds = True  # type: ignore[attr-defined]
+    return copied
 
 
 def _http_client(client: Any) -> Any:

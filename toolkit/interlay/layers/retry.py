@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import random
 from collections.abc import Callable
-from email.utils import parsedate_to_datetime
 from typing import ClassVar, Final
 
 from interlay.chain.call import Call, Response
 from interlay.chain.layer import Mode, Next, Role
 from interlay.chain.stream import Stream
+from interlay.chain.waits import asked_wait
 from interlay.model.errors import ConfigError, WireError
 from interlay.model.record import Failure, Verdict
 
@@ -85,7 +84,7 @@ class Retry:
             hopeless = hopeless or bool({failure.type, failure.code} & _HOPELESS)
             if response.header("x-should-retry") == "true":
                 hopeless = False
-            if not await self._again(call, sent, _reason(failure), _asked_wait(response), final=hopeless):
+            if not await self._again(call, sent, _reason(failure), asked_wait(response), final=hopeless):
                 return response
             await response.discard()
 
@@ -126,26 +125,3 @@ class Retry:
 
 def _reason(failure: Failure) -> str:
     return f"http_{failure.status}" if failure.status is not None else failure.type
-
-
-def _asked_wait(response: Response) -> float | None:
-    """Seconds the server asks for: ``retry-after-ms``, else ``retry-after`` in seconds or as an HTTP date."""
-    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        value = response.header(name)
-        if value is None:
-            continue
-        try:
-            seconds = float(value) * unit
-        except ValueError:
-            try:
-                until = parsedate_to_datetime(value)
-            except (TypeError, ValueError):
-                continue
-            if until.tzinfo is None:
-                until = until.replace(tzinfo=dt.UTC)
-            seconds = (until - dt.datetime.now(dt.UTC)).total_seconds()
-        if 0 <= seconds < float("inf"):
-            return seconds
-        if seconds < 0:
-            return 0.0
-    return None

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from interlay.chain.call import Call, Response
 from interlay.chain.layer import Next, Role
+from interlay.chain.waits import asked_wait
 from interlay.model.errors import ConfigError
 
 
@@ -17,6 +18,9 @@ class Timeout:
     asynchronous calls whatever is under way is cancelled. A blocking read cannot be interrupted: there the
     library's own time-outs are narrowed to what is left, and it is checked between reads, so a synchronous call
     can overrun by one read.
+
+    An SDK that retries by itself waits no longer between its sends than ``total`` leaves, in the clients that
+    ``wrap`` can reach (see there), and is told not to retry an answer that asks for a longer wait than that.
 
     Raises ``ConfigError`` for a limit that is not above 0, or when neither is given.
     """
@@ -39,8 +43,14 @@ class Timeout:
 
     async def __call__(self, call: Call, next: Next) -> Response:
         if self.attempt is None:
-            return await next(call)
-        deadline = call.io.monotonic() + self.attempt
-        response = await call.io.until(deadline, lambda: next(call))
-        response.stream.expire(deadline)
+            response = await next(call)
+        else:
+            deadline = call.io.monotonic() + self.attempt
+            response = await call.io.until(deadline, lambda: next(call))
+            response.stream.expire(deadline)
+        if call.deadline is not None and response.status >= 400:
+            wait = asked_wait(response)
+            if wait is not None and call.io.monotonic() + wait >= call.deadline:
+                # Whoever retries this would wait for nothing: better that the caller has the answer now.
+                response.set_header("x-should-retry", "false")
         return response
