@@ -12,6 +12,7 @@ from interlay.model.protocols import Dialect, Outline
 from interlay.model.record import Failure, Identity, Server, Verdict
 
 if TYPE_CHECKING:
+    from interlay.chain.chain import Chain
     from interlay.chain.io import IO
     from interlay.chain.run import Run
 
@@ -71,8 +72,8 @@ class Call:
     """
 
     __slots__ = (
-        "_outline", "body_kind", "call_id", "changed", "deadline", "id", "identity", "io", "judged", "notes",
-        "parent_id", "request", "resumed", "route", "run", "spent",
+        "_outline", "body_kind", "call_id", "chain", "changed", "deadline", "id", "identity", "io", "judged", "notes",
+        "parent", "request", "resumed", "route", "run", "spent",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - made in one place
@@ -87,11 +88,14 @@ class Call:
         identity: Identity,
         body_kind: BodyKind = "open",
         deadline: float | None = None,
-        parent_id: str | None = None,
+        parent: Call | None = None,
     ) -> None:
         self.id = id
         self.call_id = call_id
-        self.parent_id = parent_id
+        self.parent = parent
+        """The call whose layer makes this one."""
+        self.chain: Chain | None = None
+        """The chain it runs through."""
         self.route = route
         self.request = request
         self.io = io
@@ -112,6 +116,17 @@ class Call:
         self.notes: dict[type[Any], Any] = {}
         """Facts that layers leave for each other, by their type."""
         self._outline: Outline | None = None
+
+    @property
+    def parent_id(self) -> str | None:
+        return self.parent.id if self.parent is not None else None
+
+    def is_within(self, chain: Chain) -> bool:
+        """Whether a layer of ``chain`` makes this call, or one that led to it."""
+        ancestor = self.parent
+        while ancestor is not None and ancestor.chain is not chain:
+            ancestor = ancestor.parent
+        return ancestor is not None
 
     @property
     def operation(self) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
-from typing import Any
+from typing import Any, Final
 
 from interlay.chain.call import Call, Response
+from interlay.chain.current import current
 from interlay.chain.layer import Layer, Next, Role
 from interlay.chain.recorder import Guarded, Observe, Recorder, is_observer
 from interlay.chain.run import Run, failure_of
@@ -16,6 +17,8 @@ from interlay.model.errors import PartError
 from interlay.model.record import End
 
 Terminal = Callable[[Call], Awaitable[Response]]
+
+_NOT_FOR_CHILDREN: Final = (Role.GUARD, Role.CACHE)
 
 
 class Chain:
@@ -42,11 +45,15 @@ class Chain:
         """Whether some layer has this role."""
         return any(layer.role is role for layer in self.layers)
 
-    def bind(self, terminal: Terminal) -> Next:
-        """The layers round ``terminal``, as one function."""
+    def bind(self, terminal: Terminal, call: Call) -> Next:
+        """The layers round ``terminal``, as one function. A call that one of these layers makes meets none of the
+        guards and caches, or a judge would be judged for ever."""
         entry: Next = terminal
-        for layer in reversed(self.layers):
-            entry = _round(layer, entry)
+        if self.layers:
+            is_child = call.is_within(self)
+            for layer in reversed(self.layers):
+                if not (is_child and layer.role in _NOT_FOR_CHILDREN):
+                    entry = _round(layer, entry)
         return entry
 
     def open(self, recorder: Recorder, price: PriceFn | None) -> Run:
@@ -56,7 +63,8 @@ class Chain:
     async def run(self, call: Call, entry: Next, recorder: Recorder) -> Response:
         """Send ``call`` through the layers (as ``bind`` made them) and see to it that the run ends in one sealed
         record, whatever happens. Raises what the layers and the terminal raise."""
-        run = call.run
+        run, call.chain = call.run, self
+        token = current.set(call) if self.layers else None
         try:
             if run.observers or recorder.listens:
                 recorder.started(call)
@@ -71,6 +79,9 @@ class Chain:
             end: End = "error" if isinstance(error, Exception) else "cancelled"
             run.seal(call, end, failure_of(error), None)
             raise
+        finally:
+            if token is not None:
+                current.reset(token)
         stream = response.stream
         # What a layer read ahead is in the stream's own seconds.
         run.entered_seconds = perf_counter() - run.started - stream.ahead

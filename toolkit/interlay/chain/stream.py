@@ -6,13 +6,17 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable
 from time import perf_counter
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
+from interlay.chain.current import current
 from interlay.chain.io import IO
 from interlay.chain.monitor import Monitor
 from interlay.model.errors import WireError
 from interlay.model.protocols import WireEvent
 from interlay.model.record import End, Failure
+
+if TYPE_CHECKING:
+    from interlay.chain.call import Call
 
 logger = logging.getLogger("interlay.stream")
 
@@ -80,6 +84,7 @@ class Stream:
         "_status",
         "_told",
         "ahead",
+        "call",
         "deadline",
         "end",
         "failure",
@@ -98,6 +103,8 @@ class Stream:
         self._recover: Recover | None = None
         self._told = self._released = self._delivered = self._flushed = self._drained = False
         self.monitor = monitor
+        self.call: Call | None = None
+        """Whose response it is: a call that a stage makes is its child."""
         self.deadline: float | None = None
         """A pull that is not done by this point of ``io.monotonic()`` ends the stream in a time-out."""
         self.end: End | None = None
@@ -286,6 +293,13 @@ class Stream:
 
     async def _through(self, events: list[WireEvent], end: End | None = None) -> bytes:
         """Send events through the stages, innermost first."""
+        token = current.set(self.call)
+        try:
+            return await self._run_stages(events, end)
+        finally:
+            current.reset(token)
+
+    async def _run_stages(self, events: list[WireEvent], end: End | None) -> bytes:
         terminal = self.monitor.terminal
         if (change := self._filter) is not None:
             changed = [(event, change(event)) for event in events]

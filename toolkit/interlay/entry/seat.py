@@ -12,6 +12,7 @@ import msgspec
 from interlay import dialects
 from interlay.chain.call import Call, Response, Route
 from interlay.chain.chain import Chain, Terminal
+from interlay.chain.current import current
 from interlay.chain.io import IO
 from interlay.chain.layer import Role
 from interlay.chain.recorder import Recorder
@@ -138,7 +139,10 @@ class Seat:
             identity=here.identity,
             body_kind="sealed" if route.may_be_signed and request.signed else request.kind,
             deadline=here.deadline,
+            parent=(parent := current.get()),
         )
+        if parent is not None:
+            call.expire(parent.deadline)
         if resumed is not None:
             call.spent = resumed.spent
             if resumed.error is not None:
@@ -151,7 +155,7 @@ class Seat:
         chain = self.chain
         error: type[WireError] | None = None
         try:
-            response = await chain.run(call, chain.bind(send), self.recorder)
+            response = await chain.run(call, chain.bind(send, call), self.recorder)
         except WireError as raised:
             error = type(raised)
             raise

@@ -489,6 +489,7 @@ def _received(call: Call, sending: Sending, answer: Any, source: Source) -> Resp
         keep_events=run.keeps_contents,
     )
     stream = Stream(source, monitor, call.io, status=status)
+    stream.call = call
     response = Response(call=call, status=status, headers=answer.headers, stream=stream, native=answer)
     run.answered(call, sending, response)
     if run.asked_usage and events and dialect is not None:
