@@ -5,7 +5,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.unit.dialects.openai_recordings import ALL, BODIES, DIALECT, Recorded, name
+from tests.unit.dialects.exchanges import bare
+from tests.unit.dialects.openai_recordings import ALL, DIALECT, Recorded, name
 
 from interlay.model.errors import DecodeError
 from interlay.model.messages import (
@@ -17,7 +18,6 @@ from interlay.model.messages import (
     File,
     Image,
     Message,
-    Node,
     Opaque,
     OutputFormat,
     Reasoning,
@@ -46,34 +46,6 @@ def turn(**members: Any) -> Message:
 
 def parts_of(*content: dict[str, Any]) -> list[AnyPart]:
     return turn(role="user", content=list(content)).content
-
-
-def bare(value: Any) -> Any:
-    """The same values without anything that remembers the wire."""
-    if isinstance(value, list):
-        return [bare(item) for item in value]
-    if isinstance(value, Node):
-        fields = {field: bare(getattr(value, field)) for field in value.__struct_fields__}
-        return type(value)(**{**fields, "raw": None, "origin": None})
-    return value
-
-
-class TestLaw8:
-    """Decode then encode gives the same JSON, unknown fields included."""
-
-    @pytest.mark.parametrize("recorded", ALL, ids=name)
-    def test_requests(self, recorded: Recorded) -> None:
-        assert encoded(decoded(**recorded.request)) == recorded.request
-
-    @pytest.mark.parametrize("recorded", BODIES, ids=name)
-    def test_responses(self, recorded: Recorded) -> None:
-        response = DIALECT.decode_response(recorded.body)
-        assert json.loads(DIALECT.encode_response(response)) == json.loads(recorded.body)
-
-    @pytest.mark.parametrize("recorded", ALL, ids=name)
-    def test_the_order_of_members_is_kept(self, recorded: Recorded) -> None:
-        body = msgspec.json.encode(recorded.request)
-        assert DIALECT.encode_request(DIALECT.decode_request(body)) == body
 
 
 def normalised(request: dict[str, Any]) -> dict[str, Any]:

@@ -31,26 +31,26 @@ def strings(
     path: Path,
     channel: Channel,
     harmless: Collection[str],
-    figures: Collection[str] = (),
+    words: Collection[str] = (),
     *,
     role: str = "delta",
     signed: bool = False,
     but: Collection[Path] = (),
 ) -> Iterator[TextPlace]:
     """A place for each string in ``value``, but for those under harmless keys, for base64, for all that stands below
-    the keys ``figures``, and for all at the paths ``but`` and below."""
+    the keys ``words``, and for all at the paths ``but`` and below."""
     if path in but:
         return
     if isinstance(value, str):
         yield TextPlace(path=path, channel=channel, role=role, text=value, signed=signed)
     elif isinstance(value, dict):
         for key, item in value.items():
-            if key in figures or (isinstance(item, str) and (key in harmless or _is_base64(value, key, item))):
+            if key in words or (isinstance(item, str) and (key in harmless or _is_base64(value, key, item))):
                 continue
-            yield from strings(item, (*path, key), channel, harmless, figures, role=role, signed=signed, but=but)
+            yield from strings(item, (*path, key), channel, harmless, words, role=role, signed=signed, but=but)
     elif isinstance(value, list):
         for at, item in enumerate(value):
-            yield from strings(item, (*path, at), channel, harmless, figures, role=role, signed=signed, but=but)
+            yield from strings(item, (*path, at), channel, harmless, words, role=role, signed=signed, but=but)
 
 
 def _is_base64(holder: Object, key: str, value: str) -> bool:

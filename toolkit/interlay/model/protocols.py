@@ -152,6 +152,9 @@ class Codec(Dialect, Protocol):
     patched into the JSON it came from. What has no form in this API is left out, never guessed.
     """
 
+    harmless: frozenset[str]
+    """Keys whose strings carry no text: words of the API's own, identifiers, names, times, padding, sealed data."""
+
     def decode_request(self, body: bytes) -> ChatRequest:
         """Raises ``DecodeError`` for a body that is of another shape, too deep, or too wide."""
         ...

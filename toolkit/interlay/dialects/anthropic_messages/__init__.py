@@ -30,6 +30,7 @@ class AnthropicMessages:
 
     name = "anthropic-messages"
     operation = "chat"
+    harmless = places.HARMLESS
 
     def matches(self, method: str, path: str) -> bool:
         """Also ``/messages`` under a gateway's base, but not the messages of another API's threads."""

@@ -23,6 +23,7 @@ class OpenAIChat:
 
     name = "openai-chat"
     operation = "chat"
+    harmless = places.HARMLESS | places.WORDS
 
     def matches(self, method: str, path: str) -> bool:
         return method == "POST" and path.endswith("/chat/completions")

@@ -25,7 +25,8 @@ _ALPHABET: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 HARMLESS: Final = frozenset(
     {
         # words of the APIs' own
-        "code", "finish_reason", "format", "native_finish_reason", "object", "param", "role", "service_tier", "type",
+        "code", "finish_reason", "format", "native_finish_reason", "object", "param", "role", "search_context_size",
+        "service_tier", "severity", "type",
         # identifiers
         "id", "model", "provider", "provider_name", "request_id", "system_fingerprint", "tool_call_id",
         "user_id", "weight_version",
@@ -40,13 +41,8 @@ HARMLESS: Final = frozenset(
     }
 )  # fmt: skip
 """Members whose strings carry no text."""
-FIGURES: Final = frozenset(
-    {
-        "category_applied_input_types", "content_filter_results", "moderation", "prompt_filter_results", "time_info",
-        "usage",
-    }
-)  # fmt: skip
-"""Members below which no string carries text."""
+WORDS: Final = frozenset({"category_applied_input_types"})
+"""Members below which there are lists of words of the API's own."""
 _SETTINGS: Final = frozenset(
     {"audio", "modalities", "model", "reasoning", "reasoning_effort", "service_tier", "tool_choice", "verbosity"}
 )
@@ -225,9 +221,9 @@ def _others(body: Mapping[str, Any], places: Sequence[TextPlace]) -> list[TextPl
         if key == "choices":
             for at, choice in _objects(value):
                 channel = ("other", _index(choice), _NO_BLOCK)
-                found += strings(choice, (key, at), channel, HARMLESS, FIGURES, but=taken)
-        elif key not in FIGURES and not (key in HARMLESS and isinstance(value, str)):
-            found += strings(value, (key,), ("other", 0, _NO_BLOCK), HARMLESS, FIGURES, but=taken)
+                found += strings(choice, (key, at), channel, HARMLESS, WORDS, but=taken)
+        elif not isinstance(value, str) or key not in HARMLESS:
+            found += strings(value, (key,), ("other", 0, _NO_BLOCK), HARMLESS, WORDS, but=taken)
     return found
 
 
