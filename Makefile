@@ -35,8 +35,9 @@ install-dev: $(VENV)/.dev ## Make .venv with all that development needs
 run: $(VENV)/.demo ## Run the demo: two real SDKs against a local provider, no key, no network
 	@$(BIN)/interlay demo
 
+# The many come last, so that the closing line is theirs.
 test: debian-packages ## Run all tests but the interop and the long ones
-	@$(MAKE) --no-print-directory test-unit test-integration
+	@$(MAKE) --no-print-directory test-integration test-unit
 
 test-unit: $(VENV)/.dev ## Run the quick tests on four workers
 	$(PYTEST) -n $(WORKERS) $(wildcard tests/unit tests/recorded tests/properties tests/hostile)
