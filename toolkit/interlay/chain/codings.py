@@ -21,14 +21,17 @@ except ImportError:
 STEP: Final = 256 * 1024
 """Bytes a decoder gives out at once, so that a small bomb never becomes one large string."""
 MAX_INFLATED: Final = 32 * 1024 * 1024
-"""Where we stop looking. What is forwarded is not touched by this."""
+"""Bytes after which we stop looking, those between two codings included. What is forwarded is not touched by this."""
+MAX_CODINGS: Final = 8
+"""Bodies that were compressed more often are not looked into."""
 
 
 class Decoder(Protocol):
     """Compressed bytes in, plain bytes out, in bounded pieces."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Raises ``DecodeError`` on garbage."""
+        """Raises ``DecodeError`` on garbage, in the words of the library: HTTP clients pass on the same, and they
+        hold nothing of the body."""
         ...
 
 
@@ -40,20 +43,19 @@ class _Zlib:
         self._fallback = fallback
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        while data:
+        while not self._inflate.eof:
             try:
                 piece = self._inflate.decompress(data, STEP)
             except zlib.error as error:
                 if self._fallback is None:
-                    raise DecodeError("the compressed body is damaged") from error
+                    raise DecodeError(str(error)) from error
                 self._inflate, self._fallback = zlib.decompressobj(self._fallback), None
                 continue
             self._fallback = None
-            data = self._inflate.unconsumed_tail
-            if piece:
-                yield piece
-            if self._inflate.eof:
+            if not piece:
                 return
+            data = self._inflate.unconsumed_tail
+            yield piece
 
 
 class _Brotli:
@@ -73,10 +75,12 @@ class _Brotli:
                     return
                 piece = self._inflate.process(b"", output_buffer_limit=STEP)
         except brotli.error as error:
-            raise DecodeError("the compressed body is damaged") from error
+            raise DecodeError(str(error)) from error
 
 
 class _Zstd:
+    """One frame after the other, as HTTP clients take them."""
+
     def __init__(self) -> None:
         # max_window_size bounds what a frame can make us allocate.
         self._new: Callable[[], Any] = lambda: zstandard.ZstdDecompressor(max_window_size=2**23).decompressobj(
@@ -86,14 +90,22 @@ class _Zstd:
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         # zstandard gives all that one input inflates to: small inputs keep that small.
-        for start in range(0, len(data), 512):
-            try:
-                piece = self._inflate.decompress(data[start : start + 512])
-            except zstandard.ZstdError as error:
-                raise DecodeError("the compressed body is damaged") from error
-            if piece:
-                yield piece
+        for start in range(0, len(data), _ZSTD_INPUT):
+            part = data[start : start + _ZSTD_INPUT]
+            while part:
+                try:
+                    if self._inflate.eof:
+                        self._inflate = self._new()
+                    piece = self._inflate.decompress(part)
+                except zstandard.ZstdError as error:
+                    raise DecodeError(str(error)) from error
+                part = self._inflate.unused_data if self._inflate.eof else b""
+                if piece:
+                    yield piece
 
+
+_ZSTD_INPUT: Final = 128
+"""Four bytes can stand for a block of 128 KiB."""
 
 _CODINGS: Final[dict[str, Callable[[], Decoder]]] = {
     "gzip": lambda: _Zlib(16 + zlib.MAX_WBITS),
@@ -105,7 +117,7 @@ _CODINGS: Final[dict[str, Callable[[], Decoder]]] = {
 
 
 class Inflate:
-    """The codings of one body, undone in turn, up to ``MAX_INFLATED`` bytes."""
+    """The codings of one body, undone in turn, up to ``MAX_INFLATED`` bytes in all."""
 
     def __init__(self, decoders: list[Decoder]) -> None:
         self._decoders = decoders
@@ -113,23 +125,33 @@ class Inflate:
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Plain bytes in bounded pieces. Raises ``DecodeError`` when damaged or past the bound."""
-        for piece in self._through(data, 0):
+        if not self._decoders:
+            return iter((data,))
+        pieces = self._bounded(self._decoders[0].feed(data))
+        for decoder in self._decoders[1:]:
+            pieces = self._bounded(_through(decoder, pieces))
+        return pieces
+
+    def _bounded(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            # Of each coding: one that inflates to much can hide in one that inflates to nothing.
             self._left -= len(piece)
             if self._left < 0:
                 raise DecodeError(f"the compressed body inflates to more than {MAX_INFLATED} bytes")
             yield piece
 
-    def _through(self, data: bytes, index: int) -> Iterator[bytes]:
-        if index == len(self._decoders):
-            yield data
-            return
-        for piece in self._decoders[index].feed(data):
-            yield from self._through(piece, index + 1)
+
+def _through(decoder: Decoder, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    for piece in pieces:
+        yield from decoder.feed(piece)
 
 
 def inflate(content_encoding: str) -> Inflate | None:
-    """A decoder for a ``content-encoding`` header's value; None when it names a coding we cannot undo."""
+    """A decoder for a ``content-encoding`` header's value; None when it names a coding that we cannot undo, or more
+    than ``MAX_CODINGS``."""
     names = [name for name in (part.strip().lower() for part in content_encoding.split(",")) if name]
+    if len(names) > MAX_CODINGS:
+        return None
     decoders: list[Decoder] = []
     for name in reversed(names):
         if name == "identity":

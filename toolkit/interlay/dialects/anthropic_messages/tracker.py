@@ -140,11 +140,12 @@ class Tracker:
             self.failure = self.failure or failures.decode(data)
 
     def body(self, data: bytes) -> None:
-        # An object that ends came whole, also where its numbers or its depth are more than we read.
-        self.finished = data[-64:].rstrip(_BLANK).endswith(b"}")
         try:
             message = _messages.lenient(data)
         except DecodeError:
+            # An object that ends came whole, also where its numbers or its depth are more than we read.
+            self.finished = data[-64:].rstrip(_BLANK).endswith(b"}")
+            self.tail(data)
             return
         self.finished = True
         if message.type == "error":

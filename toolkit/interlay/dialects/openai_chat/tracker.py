@@ -130,8 +130,12 @@ class Tracker:
             self._take(data)
 
     def body(self, data: bytes) -> None:
-        # An object that ends came whole, also where its numbers or its depth are more than we read.
-        self.finished = self._take(data, whole=True) or data[-64:].rstrip(_BLANK).endswith(b"}")
+        if self._take(data, whole=True):
+            self.finished = True
+        else:
+            # An object that ends came whole, also where its numbers or its depth are more than we read.
+            self.finished = data[-64:].rstrip(_BLANK).endswith(b"}")
+            self.tail(data)
 
     def tail(self, data: bytes) -> None:
         """The usage object nearest to the end of a body that was too large to keep."""
