@@ -9,7 +9,7 @@ WORKERS ?= 4
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install-dev run test test-unit test-integration test-interop test-long debian-packages \
-	lint lint-ruff lint-mypy lint-imports format bench docs clean
+	lint lint-ruff lint-mypy lint-imports format bench fuzz docs clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,10 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/pyvenv.cfg
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $(VENV)/.demo $@
 
+$(VENV)/.fuzz: pyproject.toml | $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --editable '.[fuzz]'
+	@touch $@
+
 $(VENV)/.docs: pyproject.toml | $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	@touch $@
@@ -40,7 +44,7 @@ test: debian-packages ## Run all tests but the interop and the long ones
 	@$(MAKE) --no-print-directory test-integration test-unit
 
 test-unit: $(VENV)/.dev ## Run the quick tests on four workers
-	$(PYTEST) -n $(WORKERS) $(wildcard tests/unit tests/recorded tests/properties tests/hostile)
+	$(PYTEST) -n $(WORKERS) $(wildcard tests/unit tests/recorded tests/properties tests/hostile tests/fuzz)
 
 test-integration: $(VENV)/.dev ## Run the tests against real servers, disks and killed processes
 	@scripts/pytest-some $(PYTEST) tests/services tests/faults
@@ -74,8 +78,12 @@ format: $(VENV)/.dev ## Fix what can be fixed and format
 bench: $(VENV)/.dev ## Measure overhead side by side
 	$(BIN)/python -m benchmarks
 
+SECONDS ?= 60
+fuzz: $(VENV)/.fuzz ## Fuzz the codecs, each of their doors for SECONDS
+	$(BIN)/python -m tests.fuzz $(SECONDS)
+
 docs: $(VENV)/.docs ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) site dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) site dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .fuzz
