@@ -19,11 +19,13 @@ $(VENV)/pyvenv.cfg:
 	@scripts/make-venv '$(PYTHON)' '$(VENV)'
 
 $(VENV)/.demo: pyproject.toml | $(VENV)/pyvenv.cfg
-	$(BIN)/python -m pip install --quiet --editable '.[demo]'
+	@echo "installing into $(VENV), once: half a minute or so" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/pyvenv.cfg
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@echo "installing what development needs into $(VENV), once: a minute or so" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $(VENV)/.demo $@
 
 $(VENV)/.fuzz: pyproject.toml | $(VENV)/.dev
@@ -31,7 +33,8 @@ $(VENV)/.fuzz: pyproject.toml | $(VENV)/.dev
 	@touch $@
 
 $(VENV)/.docs: pyproject.toml | $(VENV)/.dev
-	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	@echo "installing what the documentation needs into $(VENV), once" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	@touch $@
 
 install-dev: $(VENV)/.dev ## Make .venv with all that development needs
