@@ -255,3 +255,39 @@ class TestUnwrap:
         assert client._client._transport is wire
         client.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES)
         assert records.all() == []
+
+    def test_takes_all_of_it_out_of_the_client(self) -> None:
+        wire = Wire(200)
+        client = wire.for_openai()
+        before = dict(vars(client))
+        interlay.unwrap(interlay.wrap(interlay.wrap(client), interlay.Timeout(total=1)))
+        assert vars(client) == before
+        sibling = interlay.wrap(client).with_options(timeout=3)
+        assert sibling._client is client._client
+        interlay.unwrap(client)
+        assert vars(client) == before
+
+    def test_leaves_alone_what_somebody_else_has_put_there(self) -> None:
+        client = Wire(200).for_openai()
+
+        def mine(*_: object) -> float:
+            return 0.0
+
+        client._calculate_retry_timeout = mine  # type: ignore[assignment, method-assign]
+        interlay.wrap(client)
+        assert client._calculate_retry_timeout is mine
+        interlay.unwrap(client)
+        assert client._calculate_retry_timeout is mine
+
+    def test_a_client_without_the_sdks_private_method_is_wrapped_all_the_same(self, records: Records) -> None:
+        class OtherSDK:
+            def __init__(self) -> None:
+                self._client = httpx2.Client(transport=Wire(200))
+
+        client = OtherSDK()
+        interlay.wrap(client, interlay.Timeout(total=60))
+        assert vars(client).keys() == {"_client"}
+        client._client.get("https://example.org/models")
+        assert records.one().end == "complete"
+        interlay.unwrap(client)
+        assert isinstance(client._client._transport, Wire)

@@ -77,6 +77,7 @@ class Stream:
         "_flushed",
         "_held",
         "_hooks",
+        "_inner",
         "_io",
         "_recover",
         "_released",
@@ -101,6 +102,7 @@ class Stream:
         self._stages: list[Stage] = []
         self._filter: Filter | None = None
         self._recover: Recover | None = None
+        self._inner = 0
         self._told = self._released = self._delivered = self._flushed = self._drained = False
         self.monitor = monitor
         self.call: Call | None = None
@@ -162,8 +164,10 @@ class Stream:
             self.deadline = deadline
 
     def recover_with(self, recover: Recover) -> None:
-        """Ask ``recover`` for another stream when the wire breaks before anything was delivered."""
+        """Ask ``recover`` for another stream when the wire breaks before anything was delivered. Hooks that are there
+        already then hear of the break; later ones of how the other stream ends."""
         self._recover = recover
+        self._inner = len(self._hooks)
 
     async def read(self) -> bytes:
         """The next bytes for the reader; empty at the end, and ever after. Raises what the source raises."""
@@ -361,6 +365,9 @@ class Stream:
         recover, self._recover = self._recover, None
         if recover is None or self._delivered:
             return False
+        inner, self._hooks = self._hooks[: self._inner], self._hooks[self._inner :]
+        for hook in inner:
+            _call(hook, "error", Failure(type=error.kind))
         await self.release()
         fresh = await recover(error)
         if fresh is None:
@@ -374,7 +381,7 @@ class Stream:
         for hook in self._hooks:
             fresh.on_end(hook)
         self.source, self.monitor, self._status = fresh.source, fresh.monitor, fresh._status
-        self._hooks, self._recover = fresh._hooks, fresh._recover
+        self._hooks, self._inner, self._recover = fresh._hooks, fresh._inner, fresh._recover
         self._stages = [*fresh._stages, *(stage for stage in self._stages if stage not in fresh._stages)]
         self.expire(fresh.deadline)
         self._released = False

@@ -65,11 +65,14 @@ class Retry:
         sent = call.spent
         if sent >= self.attempts and call.resumed is not None and self.mode == "on":
             raise call.resumed
+        return await self._send(call, next, sent)
+
+    async def _send(self, call: Call, next: Next, sent: int) -> Response:
         while True:
             sent += 1
             try:
                 response = await next(call)
-                if not call.streamed and response.status < 400:
+                if self.mode == "on" and not call.streamed and response.status < 400:
                     await response.buffer()  # an answer that breaks off is a failed send, as nobody has read it
             except WireError as error:
                 if not await self._again(call, sent, error.kind, None, final=False):
@@ -94,7 +97,10 @@ class Retry:
         async def recover(error: WireError) -> Stream | None:
             if not await self._again(call, sent, error.kind, None, final=False):
                 return None
-            fresh = await next(call)
+            try:
+                fresh = await self._send(call, next, sent)
+            except WireError:
+                return None  # the reader, who has a response, is told what became of that one
             if fresh.status >= 400:
                 await fresh.discard()
                 return None
@@ -108,7 +114,7 @@ class Retry:
             return False
         wait = asked
         if wait is None:
-            wait = min(self.backoff * 2 ** (sent - 1), self.max_wait) * (1 - 0.25 * self._random())
+            wait = min(self.backoff * 2.0 ** min(sent - 1, 60), self.max_wait) * (1 - 0.25 * self._random())
         elif wait > self.max_retry_after:
             return False
         if call.deadline is not None and call.io.monotonic() + wait >= call.deadline:

@@ -5,9 +5,17 @@ from __future__ import annotations
 from typing import ClassVar
 
 from interlay.chain.call import Call, Response
-from interlay.chain.layer import Next, Role
+from interlay.chain.layer import Mode, Next, Role
 from interlay.chain.waits import asked_wait
 from interlay.model.errors import ConfigError
+from interlay.model.record import Verdict
+
+
+class _Began:
+    """When a call entered the chain: a note of the shadow mode, which sets no deadline."""
+
+    def __init__(self, at: float) -> None:
+        self.at = at
 
 
 class Timeout:
@@ -22,26 +30,36 @@ class Timeout:
     An SDK that retries by itself waits no longer between its sends than ``total`` leaves, in the clients that
     ``wrap`` can reach (see there), and is told not to retry an answer that asks for a longer wait than that.
 
+    ``mode="shadow"`` stops nothing and says in the record which limit was passed; each run of an SDK's own retries is
+    then measured by itself.
+
     Raises ``ConfigError`` for a limit that is not above 0, or when neither is given.
     """
 
     role: ClassVar[Role] = Role.ATTEMPT
 
-    def __init__(self, *, attempt: float | None = None, total: float | None = None) -> None:
+    def __init__(self, *, attempt: float | None = None, total: float | None = None, mode: Mode = "on") -> None:
         if attempt is None and total is None:
             raise ConfigError("Timeout(): expected attempt=, total= or both, in seconds")
         for name, value in (("attempt", attempt), ("total", total)):
             if value is not None and not (isinstance(value, int | float) and value > 0):
                 raise ConfigError(f"Timeout({name}={value!r}): expected seconds above 0")
+        if mode not in ("on", "shadow"):
+            raise ConfigError(f"Timeout(mode={mode!r}): expected 'on' or 'shadow'")
         self.attempt = attempt
         self.total = total
+        self.mode = mode
 
     def begin(self, call: Call) -> None:
-        # A call that an SDK retries has its deadline from its first run: the earlier one stays.
-        if self.total is not None:
+        if self.mode == "shadow":
+            call.notes[_Began] = _Began(call.io.monotonic())
+        elif self.total is not None:
+            # A call that an SDK retries has its deadline from its first run: the earlier one stays.
             call.expire(call.io.monotonic() + self.total)
 
     async def __call__(self, call: Call, next: Next) -> Response:
+        if self.mode == "shadow":
+            return await self._watch(call, next)
         if self.attempt is None:
             response = await next(call)
         else:
@@ -53,4 +71,22 @@ class Timeout:
             if wait is not None and call.io.monotonic() + wait >= call.deadline:
                 # Whoever retries this would wait for nothing: better that the caller has the answer now.
                 response.set_header("x-should-retry", "false")
+        return response
+
+    async def _watch(self, call: Call, next: Next) -> Response:
+        began = call.io.monotonic()
+        whole = call.notes[_Began].at
+
+        def look(*_: object) -> None:
+            now = call.io.monotonic()
+            for reason, since, limit in (("attempt", began, self.attempt), ("total", whole, self.total)):
+                if limit is not None and now - since >= limit:
+                    call.verdict(Verdict(layer="timeout", action="block", reason=reason, shadow=True))
+
+        try:
+            response = await next(call)
+        except BaseException:
+            look()
+            raise
+        response.stream.on_end(look)
         return response
