@@ -76,7 +76,7 @@ def some_span(name: str = "chat m") -> Span:
 
 
 def test_a_request_has_one_resource_and_one_scope() -> None:
-    encoded = otlp.encode_traces([some_span("one"), some_span("two")], RESOURCE, SCOPE)
+    encoded = otlp.request([otlp.spans_item([some_span("one"), some_span("two")])], RESOURCE, SCOPE)
     (of_resource,) = ExportTraceServiceRequest.FromString(encoded).resource_spans
     assert attributes_of(of_resource.resource.attributes) == {"service.name": "shop", "process.pid": 7}
     (of_scope,) = of_resource.scope_spans
@@ -87,7 +87,7 @@ def test_a_request_has_one_resource_and_one_scope() -> None:
 @given(told=st.dictionaries(texts, nested, max_size=6), at=moments)
 def test_a_log_event(told: dict[str, Any], at: int) -> None:
     event = LogEvent("gen_ai.client.inference.operation.details", at, 5, told, b"t" * 16, b"s" * 8, 1)
-    request = ExportLogsServiceRequest.FromString(otlp.encode_logs([event], RESOURCE, SCOPE))
+    request = ExportLogsServiceRequest.FromString(otlp.request([otlp.events_item([event])], RESOURCE, SCOPE))
     (read,) = request.resource_logs[0].scope_logs[0].log_records
     assert (read.event_name, read.severity_number, read.trace_id, read.span_id, read.flags) == (
         event.name, 5, b"t" * 16, b"s" * 8, 1,

@@ -164,8 +164,8 @@ FAILURES: Final = _count(
     "interlay.spool.failures", "{request}", "Requests to a destination that failed", "interlay.destination",
     *_named("error_type"),
 )  # fmt: skip
-PENDING: Final = Instrument(
-    "interlay.spool.pending", "gauge", "{record}", "Records that wait for a destination", ("interlay.destination",)
+WAITING: Final = Instrument(
+    "interlay.spool.bytes", "gauge", "By", "Of the journal: what waits for a destination", ("interlay.destination",)
 )
 OLDEST: Final = Instrument(
     "interlay.spool.oldest.age", "gauge", "s", "Age of the oldest record that waits", ("interlay.destination",)
@@ -173,5 +173,5 @@ OLDEST: Final = Instrument(
 
 OURS: Final = (
     CALLS, CALL_DURATION, OVERHEAD, COST, SAVED, TOKENS_USED, CACHE, CHECKS, CHECK_DURATION, RETRIES, FALLBACKS,
-    INFLIGHT, SENT, DROPPED, FAILURES, PENDING, OLDEST,
+    INFLIGHT, SENT, DROPPED, FAILURES, WAITING, OLDEST,
 )  # fmt: skip

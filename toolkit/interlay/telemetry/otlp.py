@@ -60,20 +60,30 @@ class Metric(NamedTuple):
     bounds: Sequence[float] = ()
 
 
-def encode_traces(spans: Iterable[Span], resource: bytes, scope: bytes) -> bytes:
-    """An ``ExportTraceServiceRequest``. ``resource`` and ``scope`` as made by the functions of these names."""
-    return _request(resource, scope, [_field(b"\x12", encode_span(span)) for span in spans])
+def spans_item(spans: Iterable[Span]) -> bytes:
+    """Spans as part of a ``request``."""
+    return b"".join([_field(b"\x12", encode_span(span)) for span in spans])
 
 
-def encode_logs(events: Iterable[LogEvent], resource: bytes, scope: bytes) -> bytes:
-    """An ``ExportLogsServiceRequest``."""
-    return _request(resource, scope, [_field(b"\x12", _log_event(event)) for event in events])
+def events_item(events: Iterable[LogEvent]) -> bytes:
+    """Log events as part of a ``request``."""
+    return b"".join([_field(b"\x12", _log_event(event)) for event in events])
+
+
+def request(items: Iterable[bytes], resource: bytes, scope: bytes) -> bytes:
+    """An ``ExportTraceServiceRequest`` of ``spans_item``s, an ``ExportLogsServiceRequest`` of ``events_item``s.
+
+    ``resource`` and ``scope`` are made by the functions of these names. The numbers of the fields are the same in
+    traces, logs and metrics.
+    """
+    scoped = _field(b"\x0a", scope) + b"".join(items)
+    return _field(b"\x0a", _field(b"\x0a", resource) + _field(b"\x12", scoped))
 
 
 def encode_metrics(metrics: Iterable[Metric], resource: bytes, scope: bytes, start_ns: int, now_ns: int) -> bytes:
     """An ``ExportMetricsServiceRequest`` of cumulative series that began at ``start_ns``."""
     times = _times(0x11, start_ns, 0x19, now_ns)
-    return _request(resource, scope, [_field(b"\x12", _metric(metric, times)) for metric in metrics])
+    return request([_field(b"\x12", _metric(metric, times)) for metric in metrics], resource, scope)
 
 
 def resource(attributes: Attributes) -> bytes:
@@ -119,12 +129,6 @@ def varint(number: int) -> bytes:
 
 
 _ONE_BYTE: Final = tuple(bytes((number,)) for number in range(128))
-
-
-def _request(resource: bytes, scope: bytes, items: list[bytes]) -> bytes:
-    """One resource, one scope, and what is theirs: the same numbers in traces, logs and metrics."""
-    scoped = _field(b"\x0a", scope) + b"".join(items)
-    return _field(b"\x0a", _field(b"\x0a", resource) + _field(b"\x12", scoped))
 
 
 def _field(tag: bytes, payload: bytes) -> bytes:
