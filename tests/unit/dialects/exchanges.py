@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from interlay.dialects import find
 from interlay.model import json
@@ -14,7 +15,8 @@ from interlay.testing import Recording
 CASSETTES = Path(__file__).parents[2] / "recorded" / "cassettes"
 
 
-class Exchanged(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Exchanged:
     """What was asked and answered, in bytes."""
 
     name: str
