@@ -28,6 +28,8 @@ MESSAGES: list[Any] = [
 ]
 USAGE = {"prompt_tokens": 58, "completion_tokens": 64, "total_tokens": 122}
 EVENTS = 64
+BLOCK = 50
+"""Calls of one side before it is the other's turn."""
 
 
 def answer() -> bytes:
@@ -90,21 +92,21 @@ def whole(sdk: openai.OpenAI) -> Callable[[], None]:
     return call
 
 
-def streamed(sdk: openai.OpenAI) -> Callable[[], None]:
-    options: Any = {"include_usage": True}
+def streamed(sdk: openai.OpenAI, *, asks: bool) -> Callable[[], None]:
+    """A stream; ``asks`` says whether the program itself asks for its usage."""
+    options: Any = {"stream_options": {"include_usage": True}} if asks else {}
 
     def call() -> None:
         for _ in sdk.chat.completions.create(
-            model="gpt-4o-mini", messages=MESSAGES, temperature=0.2, stream=True, stream_options=options
+            model="gpt-4o-mini", messages=MESSAGES, temperature=0.2, stream=True, **options
         ):
             pass
 
     return call
 
 
-def measure(call: Callable[[], None], calls: int) -> tuple[float, float]:
-    """Median and process CPU of a call, in microseconds."""
-    gc.collect()
+def measure(call: Callable[[], None], calls: int) -> tuple[list[float], float]:
+    """Seconds that each call took, and of process CPU all of them, with the runner drained."""
     taken = []
     cpu = time.process_time()
     for _ in range(calls):
@@ -112,20 +114,29 @@ def measure(call: Callable[[], None], calls: int) -> tuple[float, float]:
         call()
         taken.append(time.perf_counter() - start)
     interlay.flush()
-    return 1e6 * statistics.median(taken), 1e6 * (time.process_time() - cpu) / calls
+    return taken, time.process_time() - cpu
 
 
 def compare(sides: dict[str, Callable[[], None]], calls: int, rounds: int) -> dict[str, dict[str, float]]:
+    """Microseconds a call: the median over ``rounds`` of each round's median, and of its mean CPU."""
     for call in sides.values():
         measure(call, calls // 10)
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
     for _ in range(rounds):
-        for name, call in sides.items():
-            found[name].append(measure(call, calls))
+        gc.collect()
+        times: dict[str, list[float]] = {name: [] for name in sides}
+        cpu = dict.fromkeys(sides, 0.0)
+        for _ in range(calls // BLOCK):
+            for name, call in sides.items():
+                taken, spent = measure(call, BLOCK)
+                times[name] += taken
+                cpu[name] += spent
+        for name, all_taken in times.items():
+            found[name].append((1e6 * statistics.median(all_taken), 1e6 * cpu[name] / len(all_taken)))
     return {
         name: {
             "p50_us": round(statistics.median(p50 for p50, _ in rows), 1),
-            "cpu_us": round(statistics.median(cpu for _, cpu in rows), 1),
+            "cpu_us": round(statistics.median(spent for _, spent in rows), 1),
         }
         for name, rows in found.items()
     }
@@ -156,10 +167,13 @@ def main() -> None:
     result: dict[str, Any] = {"python": sys.version.split()[0], "openai": openai.__version__}
     sides = compare({"bare": whole(bare), "wrapped": whole(wrapped)}, options.calls, options.rounds)
     result["whole"] = {**sides, "added": added(sides, "wrapped")}
-    calls = max(options.calls // 10, 10)
-    sides = compare({"bare": streamed(bare), "wrapped": streamed(wrapped)}, calls, options.rounds)
-    chunk = {name: round(value / (EVENTS + 3), 2) for name, value in added(sides, "wrapped").items()}
-    result["streamed"] = {**sides, "added_a_chunk": chunk}
+    calls = max(options.calls // 10, BLOCK)
+    for name, asks in (("streamed", True), ("streamed, usage not asked for", False)):
+        sides = compare(
+            {"bare": streamed(bare, asks=asks), "wrapped": streamed(wrapped, asks=asks)}, calls, options.rounds
+        )
+        chunk = {figure: round(value / (EVENTS + 3), 2) for figure, value in added(sides, "wrapped").items()}
+        result[name] = {**sides, "added_a_chunk": chunk}
     with tempfile.TemporaryDirectory() as folder:
         interlay.setup(journal=folder)
         sides = compare({"wrapped with journal": whole(wrapped), "bare": whole(bare)}, options.calls, options.rounds)

@@ -9,10 +9,11 @@ from interlay.chain.stream import Stream
 from interlay.model import json
 from interlay.model.errors import ConfigError, DecodeError, WireError
 from interlay.model.protocols import Dialect, Outline
-from interlay.model.record import Failure, Identity, Server, Verdict
+from interlay.model.record import Failure, Identity, Server, Trace, Verdict
 
 if TYPE_CHECKING:
     from interlay.chain.chain import Chain
+    from interlay.chain.current import Parent
     from interlay.chain.io import IO
     from interlay.chain.run import Run
 
@@ -88,12 +89,12 @@ class Call:
         identity: Identity,
         body_kind: BodyKind = "open",
         deadline: float | None = None,
-        parent: Call | None = None,
+        parent: Parent | None = None,
     ) -> None:
         self.id = id
         self.call_id = call_id
         self.parent = parent
-        """The call whose layer makes this one."""
+        """The call whose layer makes this one, or the observed function that does."""
         self.chain: Chain | None = None
         """The chain it runs through."""
         self.route = route
@@ -120,6 +121,11 @@ class Call:
     @property
     def parent_id(self) -> str | None:
         return self.parent.id if self.parent is not None else None
+
+    @property
+    def trace(self) -> Trace | None:
+        """Where its record stands in a trace, where that is known."""
+        return self.run.trace
 
     def is_within(self, chain: Chain) -> bool:
         """Whether a layer of ``chain`` makes this call, or one that led to it."""
@@ -194,7 +200,7 @@ class Call:
 
     def verdict(self, verdict: Verdict) -> None:
         """Write into the record what a layer decided."""
-        self.run.verdicts.append(verdict)
+        self.run.verdicts = (*self.run.verdicts, verdict)
 
     def note(self, kind: type[T], make: Callable[[], T]) -> T:
         """The note of a type, made when it is not there."""

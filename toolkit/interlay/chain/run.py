@@ -75,9 +75,9 @@ class Run:
         self.entered_seconds = 0.0
         """Time between entering the chain and handing back the response."""
         self.sendings: list[Sending] = []
-        self.verdicts: list[Verdict] = []
-        self.changes: list[Change] = []
-        self.links: list[Link] = []
+        self.verdicts: tuple[Verdict, ...] = ()
+        self.changes: tuple[Change, ...] = ()
+        self.links: tuple[Link, ...] = ()
         self.asked_usage = False
         """Whether the stream reports usage because we asked, not the caller."""
         self.cache: CacheOutcome | None = None
@@ -89,7 +89,7 @@ class Run:
 
     def change(self, by: str, what: str) -> None:
         """Say in the record what was altered."""
-        self.changes.append(Change(by=by, what=what))
+        self.changes = (*self.changes, Change(by=by, what=what))
 
     def failed(self, call: Call, sending: Sending, error: BaseException) -> None:
         """A send ended without a response."""

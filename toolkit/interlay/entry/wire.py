@@ -19,6 +19,7 @@ from interlay.chain.account import request_id
 from interlay.chain.aio import AsyncIO
 from interlay.chain.call import Call, Response
 from interlay.chain.codings import inflate, narrowed
+from interlay.chain.current import sending as under_way
 from interlay.chain.io import SyncIO, drive
 from interlay.chain.monitor import Monitor
 from interlay.chain.run import Sending
@@ -176,6 +177,8 @@ def transports(module: ModuleType) -> Transports:  # noqa: C901 - six small clas
             assert isinstance(call.io, SyncIO)
             sending = Sending()
             call.run.sendings.append(sending)
+            outer = under_way.get()
+            under_way.set(True)
             try:
                 if call.io.deadline is None:
                     answer = self.inner.handle_request(native)
@@ -187,6 +190,8 @@ def transports(module: ModuleType) -> Transports:  # noqa: C901 - six small clas
             except BaseException as error:
                 call.run.failed(call, sending, error)
                 raise
+            finally:
+                under_way.set(outer)
             return _received(call, sending, answer, _SyncSource(answer.stream, errors))
 
         def __enter__(self) -> Any:
@@ -227,6 +232,8 @@ def transports(module: ModuleType) -> Transports:  # noqa: C901 - six small clas
             native = _outgoing(call)
             sending = Sending()
             call.run.sendings.append(sending)
+            outer = under_way.get()
+            under_way.set(True)
             try:
                 answer = await self.inner.handle_async_request(native)
             except Exception as error:
@@ -234,6 +241,8 @@ def transports(module: ModuleType) -> Transports:  # noqa: C901 - six small clas
             except BaseException as error:
                 call.run.failed(call, sending, error)
                 raise
+            finally:
+                under_way.set(outer)
             return _received(call, sending, answer, _AsyncSource(answer.stream, errors))
 
         async def __aenter__(self) -> Any:
@@ -459,12 +468,14 @@ def _outgoing(call: Call) -> Any:
     assert isinstance(request, HTTPRequest)
     body = call.outgoing() if call.judged else request.body
     asked = None
-    if route.asks_usage and route.dialect is not None and body is not None and call.body_kind == "open":
+    may_ask = route.asks_usage and route.dialect is not None and call.body_kind == "open"
+    # The outline is read when it is wanted: for most requests, with the record.
+    if may_ask and body is not None and b'"stream"' in body and route.dialect is not None:
         outline = call.outline
         if outline.streamed and not outline.wants_usage:
             asked = route.dialect.ask_usage(body)
             call.run.asked_usage = asked is not None
-    accepted = request.header("accept-encoding")
+    accepted = request.accepts()
     encodings = narrowed(accepted) if accepted else None
     if asked is None and encodings is None and not call.changed:
         return request.native
@@ -478,7 +489,7 @@ def _received(call: Call, sending: Sending, answer: Any, source: Source) -> Resp
     kind, coding = facts.get(b"content-type", ""), facts.get(b"content-encoding")
     sending.request_id = request_id(facts.get(b"x-request-id") or facts.get(b"request-id"))
     events = status < 400 and (
-        kind.startswith("text/event-stream") or (call.streamed and not kind.startswith("application/json"))
+        kind.startswith("text/event-stream") or (not kind.startswith("application/json") and call.streamed)
     )
     undo = inflate(coding) if coding else None
     monitor = Monitor(
@@ -498,14 +509,14 @@ def _received(call: Call, sending: Sending, answer: Any, source: Source) -> Resp
 
 
 _FACTS: Final = frozenset((b"content-type", b"content-encoding", b"x-request-id", b"request-id"))
+_LENGTHS: Final = frozenset(map(len, _FACTS))
 
 
 def _facts(headers: Any) -> dict[bytes, str]:
     """What we read of a response's headers, in one pass over them as they came."""
     found: dict[bytes, str] = {}
     for given, value in headers.raw:
-        name = given.lower()
-        if name in _FACTS:
+        if len(given) in _LENGTHS and (name := given.lower()) in _FACTS:
             text = value.decode("latin-1")
             found[name] = f"{found[name]}, {text}" if name in found else text
     return found
