@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
 from tests.unit.dialects.anthropic_recordings import ALL, DIALECT, ERRORS, Recorded, events_of, name
+from tests.unit.dialects.bars import Bars
 
 from interlay import dialects
 from interlay.model.protocols import Outline
@@ -51,7 +51,7 @@ def test_a_recorded_request_at_a_glance(recorded: Recorded) -> None:
         True,
     )
     assert seen.parameters["max_tokens"] == asked["max_tokens"]
-    assert seen.parameters.get("tools") == (len(asked["tools"]) if "tools" in asked else None)
+    assert seen.parameters.get("tool_count") == (len(asked["tools"]) if "tools" in asked else None)
 
 
 def test_all_parameters_and_no_contents() -> None:
@@ -79,12 +79,12 @@ def test_all_parameters_and_no_contents() -> None:
             "temperature": 0.5,
             "top_p": 1.0,
             "top_k": 40,
-            "stop": 2,
+            "stop_count": 2,
             "thinking": "enabled",
             "reasoning_budget": 1024,
             "reasoning_effort": "high",
             "service_tier": "auto",
-            "tools": 1,
+            "tool_count": 1,
         },
     )
 
@@ -105,7 +105,7 @@ def test_wrong_types_are_left_out_and_the_rest_is_read(wrong: Any) -> None:
         body = {"messages": [wrong], field: wrong, "model": "m", "stream": True}
         seen = DIALECT.outline(json.dumps(body).encode())
         assert (seen.model, seen.streamed, seen.readable) == ("m", True, True)
-        value = seen.parameters.get("stop" if field == "stop_sequences" else field)
+        value = seen.parameters.get({"stop_sequences": "stop_count", "tools": "tool_count"}.get(field, field))
         assert value is None or isinstance(value, int | float | str)
         assert len(str(value)) < 400
 
@@ -119,14 +119,13 @@ def test_the_last_of_two_equal_keys_counts_however_it_is_spelt() -> None:
     assert DIALECT.outline(rb'{"model":"a","\u006dodel":"b","stream":true,"stream":false}') == Outline(model="b")
 
 
-def test_thirty_megabytes_are_no_burden() -> None:
+def test_thirty_megabytes_are_no_burden(bars: Bars) -> None:
     part = json.dumps({"role": "user", "content": 'hello "world" ' * 10})
     body = b'{"model":"m","messages":[%s]}' % ",".join([part] * (30_000_000 // len(part))).encode()
     image = b'{"messages":[{"content":[{"source":{"data":"%s"}}]}],"model":"m"}' % (b"A" * 30_000_000)
     for each in (body, image):
-        started = time.process_time()
         assert DIALECT.outline(each).model == "m"
-        assert time.process_time() - started < 0.1
+        bars.hold(lambda each=each: DIALECT.outline(each))  # type: ignore[misc]
 
 
 # --- usage need not be asked for ---------------------------------------------------------------------------------

@@ -77,6 +77,10 @@ class TestDecode:
             with pytest.raises(DecodeError, match="500000 values"):
                 json.decode(b"[" + item * 600_000 + b"1]")
 
+    def test_commas_in_a_long_text_are_no_width(self) -> None:
+        table = 'a,b,"c","d",\\\n' * 200_000
+        assert json.decode(json.encode({"content": table}))["content"] == table
+
     @pytest.mark.parametrize(
         "data",
         [

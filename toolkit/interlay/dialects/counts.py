@@ -7,11 +7,16 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any, Final
 
+import msgspec
+
 from interlay.model import json
 from interlay.model.errors import DecodeError
 
 MAX_COUNT: Final = 2**53
 _MAX_EXPONENT: Final = 30
+_MAX_COUNTED: Final = 256 * 1024
+"""Bytes of a list whose items are counted."""
+_ITEMS: Final = msgspec.json.Decoder(str | list[msgspec.Raw])
 
 
 class Counts:
@@ -84,6 +89,17 @@ def _is_number(value: Any) -> bool:
 def text(value: Any, limit: int = 128) -> str | None:
     """A short string, or None."""
     return value if isinstance(value, str) and len(value) <= limit else None
+
+
+def items_in(raw: msgspec.Raw) -> int:
+    """How many items a list has, and a string is one; 0 for all else, and for what is too large to be counted."""
+    if not raw or len(memoryview(raw)) > _MAX_COUNTED:
+        return 0
+    try:
+        items = _ITEMS.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return 0
+    return 1 if isinstance(items, str) else len(items)
 
 
 def object_of(data: bytes) -> dict[str, Any]:

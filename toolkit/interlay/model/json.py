@@ -24,7 +24,8 @@ S = TypeVar("S", bound=msgspec.Struct)
 MAX_BYTES: Final = 64 * 1024 * 1024
 MAX_DEPTH: Final = 128
 MAX_MARKS: Final = 500_000
-"""How many ``,``, ``{`` and ``[`` a large body may have: an empty object is 2 bytes on the wire and 64 in memory."""
+"""How many ``,``, ``{`` and ``[`` a large body may have outside its strings: an empty object is 2 bytes on the wire
+and 64 in memory."""
 SMALL: Final = 256 * 1024
 """Bytes up to which marks are not counted."""
 
@@ -162,8 +163,15 @@ def _guard(data: bytes, limit: int, depth: int) -> None:
 def _guard_size(data: bytes, limit: int, marks: int | None) -> None:
     if len(data) > limit:
         raise DecodeError(f"more than {limit} bytes of JSON")
-    if marks is not None and data.count(b",") + data.count(b"{") + data.count(b"[") > marks:
-        raise DecodeError(f"more than {marks} values in JSON")
+    if marks is not None and _marks(data) > marks:
+        # A long text may have many commas: then what counts is outside the strings, if they are not too many.
+        quotes = data.count(b'"') - data.count(b'\\"')
+        if quotes > marks or _marks(_outside(data)) > marks:
+            raise DecodeError(f"more than {marks} values in JSON")
+
+
+def _marks(data: bytes) -> int:
+    return data.count(b",") + data.count(b"{") + data.count(b"[")
 
 
 def deeper_than(data: bytes, depth: int) -> bool:
@@ -179,11 +187,16 @@ def deeper_than(data: bytes, depth: int) -> bool:
 
 
 def _brackets(data: bytes) -> bytes:
-    """The brackets of JSON outside its strings, braces among them; a string that is cut off at the end ends there."""
+    """The brackets of JSON outside its strings, braces among them."""
+    return _outside(data).translate(_BRACKETS, _NO_BRACKETS)
+
+
+def _outside(data: bytes) -> bytes:
+    """JSON without its strings; one that is cut off at the end ends there."""
     if b"\\" in data:
         data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
     # Every second piece is the inside of a string.
-    return b"".join(data.split(b'"')[::2]).translate(_BRACKETS, _NO_BRACKETS)
+    return b"".join(data.split(b'"')[::2])
 
 
 def _climbs(marks: bytes, depth: int) -> bool:

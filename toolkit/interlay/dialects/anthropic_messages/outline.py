@@ -6,10 +6,12 @@ from typing import Any, Final
 
 import msgspec
 
-from interlay.dialects.counts import MAX_COUNT, text
+from interlay.dialects.counts import MAX_COUNT, items_in, text
 from interlay.model import json
 from interlay.model.errors import DecodeError
 from interlay.model.protocols import Outline
+
+_NOTHING: Final = msgspec.Raw()
 
 
 class _Thinking(msgspec.Struct):
@@ -29,13 +31,13 @@ class _Request(msgspec.Struct):
     top_p: float | None = None
     top_k: int | None = None
     service_tier: str | None = None
-    stop_sequences: list[msgspec.Raw] | None = None
+    stop_sequences: msgspec.Raw = _NOTHING
     thinking: _Thinking | None = None
     output_config: _OutputConfig | None = None
-    tools: list[msgspec.Raw] | None = None
+    tools: msgspec.Raw = _NOTHING
 
 
-_requests: Final = json.Reader(_Request)
+_requests: Final = json.Reader(_Request, marks=None)
 
 
 def outline(body: bytes) -> Outline:
@@ -53,8 +55,8 @@ def _parameters(request: _Request) -> dict[str, Any]:
         value = getattr(request, name)
         if value is not None and -MAX_COUNT <= value <= MAX_COUNT:
             found[name] = value
-    if request.stop_sequences:
-        found["stop"] = len(request.stop_sequences)
+    if count := items_in(request.stop_sequences):
+        found["stop_count"] = count
     if (thinking := request.thinking) is not None:
         if (kind := text(thinking.type)) is not None:
             found["thinking"] = kind
@@ -62,8 +64,8 @@ def _parameters(request: _Request) -> dict[str, Any]:
             found["reasoning_budget"] = thinking.budget_tokens
     if request.output_config is not None and (effort := text(request.output_config.effort)) is not None:
         found["reasoning_effort"] = effort
-    if request.tools:
-        found["tools"] = len(request.tools)
+    if count := items_in(request.tools):
+        found["tool_count"] = count
     if (tier := text(request.service_tier)) is not None:
         found["service_tier"] = tier
     return found

@@ -6,15 +6,13 @@ from typing import Any, Final
 
 import msgspec
 
-from interlay.dialects.counts import text
+from interlay.dialects.counts import items_in, text
 from interlay.model import json
 from interlay.model.errors import DecodeError
 from interlay.model.members import members, set_member
 from interlay.model.protocols import Outline
 
 _NOTHING: Final = msgspec.Raw()
-_MAX_COUNTED: Final = 256 * 1024
-"""Bytes of a list whose items are counted."""
 _ASKED: Final = b'{"include_usage":true}'
 
 
@@ -60,7 +58,6 @@ _FIGURES: Final = slice(3, 15)
 _NAMES: Final = _Request.__struct_fields__[_FIGURES]
 _WORDS: Final = ("reasoning_effort", "service_tier", "verbosity")
 _requests: Final = json.Reader(_Request, marks=None)
-_items: Final = msgspec.json.Decoder(str | list[msgspec.Raw])
 
 
 def outline(body: bytes) -> Outline:
@@ -92,22 +89,11 @@ def _parameters(request: _Request) -> dict[str, Any]:
             found["reasoning_effort"] = effort
         if reasoning.max_tokens is not None:
             found["reasoning_budget"] = reasoning.max_tokens
-    if count := _count(request.stop):
+    if count := items_in(request.stop):
         found["stop_count"] = count
-    if count := _count(request.tools):
+    if count := items_in(request.tools):
         found["tool_count"] = count
     return found
-
-
-def _count(raw: msgspec.Raw) -> int:
-    """How many items a list has; a string is one."""
-    if not raw or len(memoryview(raw)) > _MAX_COUNTED:
-        return 0
-    try:
-        items = _items.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return 0
-    return 1 if isinstance(items, str) else len(items)
 
 
 def ask_usage(body: bytes) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Hostile inputs 6 to 16 and 37 to 39: nothing but ``DecodeError``, and the bars held."""
+"""Hostile inputs 6 to 16 and 37 to 39 at every codec: nothing but ``DecodeError``, and the bars held."""
 
 from __future__ import annotations
 
@@ -9,17 +9,26 @@ from typing import Any
 
 import pytest
 from tests.unit.dialects.bars import Bars
-from tests.unit.dialects.openai_recordings import DIALECT, event, events_of
+from tests.unit.dialects.exchanges import framed
+from tests.unit.dialects.openai_recordings import event
 
+from interlay.dialects import DIALECTS
 from interlay.model.errors import DecodeError
+from interlay.model.protocols import Codec
+
+each_codec = pytest.mark.parametrize(
+    "codec", [dialect for dialect in DIALECTS if isinstance(dialect, Codec)], ids=lambda codec: codec.name
+)
 
 MESSAGE = (
-    b'{"model":"m","stream":true,"messages":[{"role":"user","content":%s}],"choices":[{"message":{"content":%s}}]}'
+    b'{"model":"m","stream":true,"messages":[{"role":"user","content":%s}],"choices":[{"message":{"content":%s}}],'
+    b'"type":"message","content":%s,"delta":{"text":%s},"usage":{"x":%s}}'
 )
+"""Of every API a little."""
 
 
 def said(content: bytes) -> bytes:
-    return MESSAGE % (content, content)
+    return MESSAGE % ((content,) * 5)
 
 
 BODIES: dict[str, Callable[[], bytes]] = {
@@ -73,25 +82,28 @@ STREAMS: dict[str, Callable[[], bytes]] = {
     ),
 }  # fmt: skip
 
-READS: dict[str, Callable[[bytes], Any]] = {
-    "outline": DIALECT.outline,
-    "ask_usage": DIALECT.ask_usage,
-    "decode_request": lambda body: DIALECT.encode_request(DIALECT.decode_request(body)),
-    "decode_response": lambda body: DIALECT.encode_response(DIALECT.decode_response(body)),
-    "decode_error": lambda body: DIALECT.decode_error(500, {}, body),
-    "usage": DIALECT.usage,
-    "body": lambda body: DIALECT.tracker().body(body),
-    "tail": lambda body: DIALECT.tracker().tail(body[-65536:]),
-    "event": lambda body: DIALECT.tracker().event(event(body)),
-    "hide_usage": lambda body: DIALECT.hide_usage(event(body)),
-    "decode_event": lambda body: DIALECT.encode_event(DIALECT.decode_event(event(body))),
-    "assemble": lambda body: DIALECT.assemble([event(body)]),
-    "event_places": lambda body: DIALECT.event_places(event(body)),
+READS: dict[str, Callable[[Codec, bytes], Any]] = {
+    "outline": lambda codec, body: codec.outline(body),
+    "ask_usage": lambda codec, body: codec.ask_usage(body),
+    "decode_request": lambda codec, body: codec.encode_request(codec.decode_request(body)),
+    "decode_response": lambda codec, body: codec.encode_response(codec.decode_response(body)),
+    "decode_error": lambda codec, body: codec.decode_error(500, {}, body),
+    "encode_error": lambda codec, body: codec.encode_error(codec.decode_error(500, {}, body), body),
+    "usage": lambda codec, body: codec.usage(body),
+    "body": lambda codec, body: codec.tracker().body(body),
+    "tail": lambda codec, body: codec.tracker().tail(body[-65536:]),
+    "event": lambda codec, body: codec.tracker().event(event(body)),
+    "hide_usage": lambda codec, body: codec.hide_usage(event(body)),
+    "decode_event": lambda codec, body: codec.encode_event(codec.decode_event(event(body))),
+    "assemble": lambda codec, body: codec.assemble([event(body)]),
+    "event_places": lambda codec, body: codec.event_places(event(body)),
+    "rewrite": lambda codec, body: codec.rewrite(event(body), {("text", 0, 0): "x", ("other", 0, -1): "y"}),
 }
 MUST_NOT_RAISE = {
     "outline",
     "ask_usage",
     "decode_error",
+    "encode_error",
     "usage",
     "body",
     "tail",
@@ -100,7 +112,7 @@ MUST_NOT_RAISE = {
 }
 
 
-SLACK = {("event_places", "9 under the limit"): 5.0}
+SLACK = {(read, "9 under the limit"): 5.0 for read in ("event_places", "rewrite")}
 """A quarter of a million choices, each looked at: no guard may overlook one."""
 
 
@@ -111,34 +123,40 @@ def made(body: str) -> bytes:
 
 @pytest.mark.parametrize("body", BODIES)
 @pytest.mark.parametrize("read", READS)
-def test_bodies(read: str, body: str, bars: Bars) -> None:
+@each_codec
+def test_bodies(codec: Codec, read: str, body: str, bars: Bars) -> None:
     def work() -> None:
         with contextlib.nullcontext() if read in MUST_NOT_RAISE else contextlib.suppress(DecodeError):
-            READS[read](made(body))
+            READS[read](codec, made(body))
 
     bars.hold(work, slack=SLACK.get((read, body), 1.0))
 
 
-def follow(stream: bytes) -> None:
-    tracker = DIALECT.tracker()
-    events = events_of(stream)
+def follow(codec: Codec, stream: bytes) -> None:
+    tracker = codec.tracker()
+    events = framed(codec, stream)
     for each in events:
         tracker.event(each)
-        DIALECT.hide_usage(each)
+        codec.hide_usage(each)
     assert b"".join(each.raw for each in events) == stream
     assert tracker.usage is None or tracker.usage.output_tokens is None
-    DIALECT.streamed_answer(events)
+    codec.streamed_answer(events)
 
 
 @pytest.mark.parametrize("stream", STREAMS)
-def test_streams(stream: str, bars: Bars) -> None:
+@each_codec
+def test_streams(codec: Codec, stream: str, bars: Bars) -> None:
     made = STREAMS[stream]()
     # The bar is for what comes at once.
-    bars.hold(lambda: follow(made), slack=max(1.0, len(made) / 100_000))
+    bars.hold(lambda: follow(codec, made), slack=max(1.0, len(made) / 100_000))
 
 
-def test_a_request_of_30_mb_is_outlined_and_asked_quickly(bars: Bars) -> None:
-    body = said(b'"' + b"hello, you. " * 2_500_000 + b'"').replace(b'"choices"', b'"x"')
-    bars.hold(lambda: DIALECT.outline(body))
-    bars.hold(lambda: DIALECT.ask_usage(body), slack=2)  # it makes another body of 60 MB
-    assert DIALECT.ask_usage(body) is not None
+@each_codec
+def test_a_request_of_30_mb_is_outlined_and_asked_quickly(codec: Codec, bars: Bars) -> None:
+    content = b'"' + b"hello, you. " * 2_500_000 + b'"'
+    body = b'{"model":"m","stream":true,"messages":[{"role":"user","content":%s}]}' % content
+    bars.hold(lambda: codec.outline(body))
+    assert codec.outline(body).streamed
+    bars.hold(lambda: codec.ask_usage(body), slack=2)  # it makes another body of 30 MB
+    asked = codec.ask_usage(body)
+    assert codec.outline(asked or body).wants_usage
