@@ -1,11 +1,56 @@
-"""The call whose layers are at work here. A call that they make is its child."""
+"""What is at work here: a layer's call or an observed function, whose calls are its children, or a send."""
 
 from __future__ import annotations
 
 import contextvars
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+
+from interlay.chain.run import new_id
+from interlay.model.record import Trace
 
 if TYPE_CHECKING:
-    from interlay.chain.call import Call
+    from interlay.chain.chain import Chain
 
-current: contextvars.ContextVar[Call | None] = contextvars.ContextVar("interlay_current", default=None)
+
+class Parent(Protocol):
+    """What a call needs of whatever it is made in: a call whose layer makes it, or a function that is observed."""
+
+    @property
+    def id(self) -> str:
+        """Of its record."""
+        ...
+
+    @property
+    def parent(self) -> Parent | None:
+        """What it is made in itself."""
+        ...
+
+    @property
+    def chain(self) -> Chain | None:
+        """The chain it runs through, if it is a call."""
+        ...
+
+    @property
+    def deadline(self) -> float | None:
+        """Point on the monotonic clock that holds for everything inside."""
+        ...
+
+    @property
+    def trace(self) -> Trace | None:
+        """Where its record stands in a trace, where that is known."""
+        ...
+
+
+current: contextvars.ContextVar[Parent | None] = contextvars.ContextVar("interlay_current", default=None)
+sending: contextvars.ContextVar[bool] = contextvars.ContextVar("interlay_sending", default=False)
+"""Whether what is sent here has been through a chain already."""
+
+
+def place(parent: Parent | None, *, begins: bool = False) -> Trace | None:
+    """Where in a trace something stands that is made in ``parent``. Without one it ``begins`` a trace, or has none."""
+    above = parent.trace if parent is not None else None
+    if above is not None:
+        return Trace(trace_id=above.trace_id, span_id=new_id()[:16], parent_span_id=above.span_id, flags=above.flags)
+    if parent is None and begins:
+        return Trace(trace_id=(new_id() + new_id())[:32], span_id=new_id()[:16], flags=1)
+    return None

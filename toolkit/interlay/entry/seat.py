@@ -12,7 +12,7 @@ import msgspec
 from interlay import dialects
 from interlay.chain.call import Call, Response, Route
 from interlay.chain.chain import Chain, Terminal
-from interlay.chain.current import current
+from interlay.chain.current import current, place
 from interlay.chain.io import IO
 from interlay.chain.layer import Role
 from interlay.chain.recorder import Recorder
@@ -143,6 +143,7 @@ class Seat:
         )
         if parent is not None:
             call.expire(parent.deadline)
+            run.trace = place(parent)
         if resumed is not None:
             call.spent = resumed.spent
             if resumed.error is not None:
