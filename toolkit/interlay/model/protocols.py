@@ -64,16 +64,24 @@ class Tracker(Protocol):
     """Script-aware count of the text that came, fractional; see ``interlay.model.tokens``."""
 
     @property
-    def id(self) -> str | None: ...
+    def id(self) -> str | None:
+        """The response's."""
+        ...
 
     @property
-    def model(self) -> str | None: ...
+    def model(self) -> str | None:
+        """The one that answered."""
+        ...
 
     @property
-    def usage(self) -> Usage | None: ...
+    def usage(self) -> Usage | None:
+        """None until some was reported; of several reports the one that counts."""
+        ...
 
     @property
-    def service_tier(self) -> str | None: ...
+    def service_tier(self) -> str | None:
+        """The tier that served the call."""
+        ...
 
     @property
     def finish_reasons(self) -> list[str]:
@@ -86,7 +94,9 @@ class Tracker(Protocol):
         sends no terminal event (openai-chat: every choice has its finish reason)."""
         ...
 
-    def event(self, event: WireEvent) -> None: ...
+    def event(self, event: WireEvent) -> None:
+        """The next event. On the path of every chunk."""
+        ...
 
     def body(self, data: bytes) -> None:
         """The whole body of an answer that is no stream."""
@@ -99,22 +109,37 @@ class Tracker(Protocol):
 
 @runtime_checkable
 class Dialect(Protocol):
-    """A codec between one wire API and the canonical model: bytes in, values out, no I/O, no clock."""
+    """What the record needs of one wire API: bytes in, values out, no I/O, no clock.
+
+    Stateless, so one serves all calls at once. What is read here may be anything: only ``prompt``, ``answer`` and
+    ``streamed_answer``, which are asked for when contents are kept, may raise, and nothing but ``DecodeError``.
+    """
 
     name: str
+    """Lower case with hyphens: ``openai-chat``. Records carry it."""
     operation: str
+    """``chat``, ``embeddings``, …"""
 
     def matches(self, method: str, path: str) -> bool:
         """Whether a request to ``path`` (no query) is of this API."""
         ...
 
-    def outline(self, body: bytes) -> Outline: ...
+    def outline(self, body: bytes) -> Outline:
+        """A request at a glance. On the path of every call: some microseconds, however large the body is."""
+        ...
 
-    def framer(self) -> Framer: ...
+    def framer(self) -> Framer:
+        """A new framer, for one stream."""
+        ...
 
-    def tracker(self) -> Tracker: ...
+    def tracker(self) -> Tracker:
+        """A new tracker, for one response."""
+        ...
 
-    def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure: ...
+    def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
+        """What a response of status 400 and above says. Names of ``headers`` are in lower case. What stands between us
+        and the API may have answered in any shape."""
+        ...
 
     def usage(self, raw: Mapping[str, Any] | bytes) -> Usage:
         """The provider's usage object in canonical, checked form. Never raises: what is wrong is in ``flags``.
