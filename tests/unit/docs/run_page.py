@@ -1,4 +1,4 @@
-"""Run the examples of one page from top to bottom, as somebody would who types them: ``run_page.py PAGE``.
+"""Run the examples of pages, each from top to bottom, as somebody would who types them: ``run_page.py PAGE...``.
 
 Python blocks share one namespace, and lines of shell that call ``interlay`` are run too. A block of text titled
 "Output" is what the block before it prints, but for what differs from run to run: times, ids, the lengths of bars,
@@ -14,13 +14,17 @@ import os
 import re
 import shlex
 import sys
+import tempfile
 import textwrap
+import traceback
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import anthropic  # noqa: F401 - once, for the children
 import httpx2
+import openai  # noqa: F401
 
 import interlay.cli.root
 from interlay.testing import Player, Recording, no_network, transports
@@ -143,10 +147,28 @@ def main(page: Path) -> None:
     os.environ |= {"COLUMNS": "80", "NO_COLOR": "1"}
     os.environ |= {"OPENAI_API_KEY": "sk-made-up-for-the-docs", "ANTHROPIC_API_KEY": "sk-ant-made-up-for-the-docs"}
     names: dict[str, Any] = {"__name__": "__main__"}
-    with no_network():
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), no_network():
+        os.environ["INTERLAY_HOME"] = f"{folder}/home"
         for block in blocks(page):
             run(block, page, names)
 
 
+def in_a_child(page: Path) -> bool:
+    """Run a page in a process of its own, which need not import the SDKs again. Whether all went well."""
+    child = os.fork()
+    if child:
+        return os.waitpid(child, 0)[1] == 0
+    code = 1
+    try:
+        main(page)
+        code = 0
+    except BaseException:  # noqa: BLE001 - the parent's stack is not to be unwound here
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    went_well = [in_a_child(Path(page).resolve()) for page in sys.argv[1:]]
+    sys.exit(not all(went_well))
