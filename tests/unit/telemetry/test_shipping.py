@@ -68,7 +68,6 @@ class Rig:
         )
         self.shippers.append(shipper)
         shipper.start()
-        shipper.flush(PATIENCE)  # the cursor stands
         return shipper
 
     def figures(self) -> bytes:
@@ -277,6 +276,7 @@ def test_two_shippers_of_one_cursor_take_turns(rig: Rig, play: Play) -> None:
     backend = play()
     first = rig.shipper(backend.url)
     second = rig.shipper(backend.url)
+    second.flush(PATIENCE)
     assert second.state().pending is None
     assert "another process" in (second.state().trouble or "")
     rig.append(*numbered(3))

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
+from time import monotonic
 from typing import Final
 
 import msgspec
 
+from interlay import __version__
 from interlay.chain.journal import Journal
 from interlay.chain.recorder import Recorder
 from interlay.chain.runner import Runner
 from interlay.cost import pricer
 from interlay.model.cost import PriceFn
 from interlay.model.record import Record
+from interlay.telemetry.settings import wants_contents
+from interlay.telemetry.setup import Export, Telemetry
+from interlay.telemetry.shipping import Delivery
 
 recorder: Final = Recorder(Runner())
 
@@ -22,11 +28,22 @@ class Flushed(msgspec.Struct, frozen=True, kw_only=True):
     """What became of background work."""
 
     done: bool
-    """Whether everything that was queued is done."""
+    """Whether everything that was queued is done, and delivered."""
     pending: int
     """Pieces of work still queued."""
     dropped: int
     """Records that observers on the runner did not get, because the queue was full."""
+    deliveries: tuple[Delivery, ...] = ()
+    """Of each destination: how many records it has, how many wait, and why."""
+
+
+class _Process:
+    """What ``setup()`` has started."""
+
+    telemetry: Telemetry | None = None
+
+
+_process: Final = _Process()
 
 
 @cache
@@ -35,23 +52,57 @@ def price() -> PriceFn:
     return pricer()
 
 
-def setup(*, contents: bool = False, journal: bool | str | Path = True) -> None:
-    """Keep a journal of all records from now on, and say whether messages are kept.
+def setup(
+    *,
+    contents: bool | None = None,
+    journal: bool | str | Path = True,
+    export: Export = None,
+    prometheus: tuple[str, int] | bool | None = None,
+    tracer_provider: object = None,
+    meter_provider: object = None,
+) -> None:
+    """Keep a journal of all records from now on, ship it where it is wanted, and say whether messages are kept.
+
+    Calling it again replaces what an earlier call started. OpenTelemetry's environment variables are honoured; an
+    argument wins over a variable.
 
     Args:
         contents: keep messages, tools and provider messages in records, redacted: the call's credentials, secret
-            headers, secrets in URLs and every ``Secret`` are blanked.
+            headers, secrets in URLs and every ``Secret`` are blanked. None: as
+            ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`` says, which is no by default.
         journal: True for the stated place (``$INTERLAY_HOME``, else the platform's state folder), a folder to
             use instead, or False to write nothing.
+        export: where spans, metrics and events are shipped over OTLP: a URL (``"http://localhost:4318"``), an
+            ``OTLP(…)``, a list of them, False for nowhere. None: as ``OTEL_EXPORTER_OTLP_ENDPOINT`` says, unless
+            the program has a tracer provider of its own, which reads the same variable. Without a journal the last
+            1,000 records wait in memory.
+        prometheus: an address to answer scrapes at (``("127.0.0.1", 9464)``), or True to show figures in the
+            process's own registry of ``prometheus_client``. None: as ``OTEL_METRICS_EXPORTER`` says.
+        tracer_provider: the program's own OpenTelemetry provider, in which each call is to be a span. None: the
+            global one, where one was set before; False: none.
+        meter_provider: likewise, for metrics.
+
+    Raises:
+        ConfigError: for a setting that is wrong, by its name; nothing is changed then.
     """
-    recorder.settle()
-    recorder.contents = contents
-    if journal is False:
-        recorder.journal = None
-    elif journal is True:
-        recorder.journal = Journal()
-    else:
-        recorder.journal = Journal(Path(journal))
+    keeper = None if journal is False else Journal() if journal is True else Journal(Path(journal))
+    keep_contents = wants_contents(os.environ) if contents is None else contents
+    telemetry = Telemetry(
+        recorder,
+        journal=keeper.path if keeper is not None else None,
+        version=__version__,
+        export=export,
+        prometheus=prometheus,
+        tracer_provider=tracer_provider,
+        meter_provider=meter_provider,
+        env=os.environ,
+    )
+    if _process.telemetry is not None:
+        _process.telemetry.close()
+    recorder.contents = keep_contents
+    recorder.journal = keeper
+    _process.telemetry = telemetry
+    telemetry.start()
 
 
 def last(limit: int | None = None) -> list[Record]:
@@ -60,7 +111,16 @@ def last(limit: int | None = None) -> list[Record]:
 
 
 def flush(timeout: float = 5.0) -> Flushed:
-    """Wait, at most ``timeout`` seconds, until observers have seen every record sealed so far."""
-    recorder.settle()
+    """Wait, at most ``timeout`` seconds, until observers have seen every record sealed so far and destinations have
+    them; say what was delivered and what was not."""
+    deadline = monotonic() + timeout
     done = recorder.runner.drain(timeout)
-    return Flushed(done=done, pending=recorder.runner.pending(), dropped=recorder.dropped)
+    deliveries: list[Delivery] = []
+    if _process.telemetry is not None:
+        deliveries = _process.telemetry.flush(max(0.0, deadline - monotonic()))
+    return Flushed(
+        done=done and not any(delivery.pending or delivery.trouble for delivery in deliveries),
+        pending=recorder.runner.pending(),
+        dropped=recorder.dropped,
+        deliveries=tuple(deliveries),
+    )

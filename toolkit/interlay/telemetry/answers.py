@@ -84,9 +84,9 @@ def partial_success(body: bytes, kind: str = "application/x-protobuf") -> tuple[
             partial.error_message,
         )
     try:
-        for number, value in _fields(body):
+        for number, value in fields(body):
             if number == 1 and isinstance(value, bytes):
-                said = dict(_fields(value))
+                said = dict(fields(value))
                 rejected, message = said.get(1, 0), said.get(2, b"")
                 return (
                     rejected if isinstance(rejected, int) else 0,
@@ -97,8 +97,11 @@ def partial_success(body: bytes, kind: str = "application/x-protobuf") -> tuple[
     return 0, ""
 
 
-def _fields(data: bytes) -> list[tuple[int, int | bytes]]:
-    """The fields of a protobuf message, by number. Raises ``IndexError`` or ``ValueError`` where it is none."""
+def fields(data: bytes) -> list[tuple[int, int | bytes]]:
+    """The fields of a protobuf message, by number; those of fixed width are left out.
+
+    Raises ``IndexError`` or ``ValueError`` where it is none.
+    """
     found: list[tuple[int, int | bytes]] = []
     place = 0
     while place < len(data):

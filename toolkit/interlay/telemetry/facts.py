@@ -45,6 +45,8 @@ _PARTS: Final = (
     "cache_read_audio_tokens",
     "cache_read_image_tokens",
 )
+USAGE: Final = ("input_tokens", "output_tokens", *_PARTS)
+"""Facts that count tokens."""
 _APIS: Final = {"openai-chat": "chat_completions", "openai-responses": "responses"}
 _FINISH: Final = {"tool_calls": "tool_call"}
 
@@ -77,8 +79,8 @@ def exchange(record: Record, attempts: Sequence[Attempt]) -> Facts:
     error = failure(record, last)
     if error is not None:
         facts["error_type"] = error.type
-        if error.status is not None:
-            facts["status"] = error.status
+    if last.status is not None:
+        facts["status"] = last.status
     if len(attempts) == 1:
         _add_usage(facts, last.usage)
         _add_cost(facts, last.cost)

@@ -37,6 +37,10 @@ class Transport(Protocol):
 
     def close(self) -> None: ...
 
+    def abandon(self) -> None:
+        """After a fork, in the child: let go of connections that are the parent's, without a word on them."""
+        ...
+
 
 class Endpoint(NamedTuple):
     """Where a signal goes, and how."""
@@ -66,6 +70,10 @@ class HTTPTransport:
         """Close the connections."""
         for line in self._lines.values():
             line.close()
+
+    def abandon(self) -> None:
+        """See ``Transport``. Closing a socket here says nothing on the parent's copy of it."""
+        self.close()
 
 
 class _Line:

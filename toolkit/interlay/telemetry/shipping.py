@@ -136,6 +136,10 @@ class Shipper:
 
     def start(self) -> None:
         """Begin, on a thread of its own. What waits from earlier runs is shipped first."""
+        if self._signals:
+            # Now and not on the thread: what is appended next must be behind the cursor.
+            with suppress(CursorBusy, OSError):
+                self._source = self._open_source()
         self._thread = threading.Thread(target=self._loop, name=f"interlay-{self.destination.name}", daemon=True)
         self._thread.start()
         atexit.register(self.close)
@@ -202,7 +206,7 @@ class Shipper:
         source, self._source = self._source, None
         if source is not None:
             source.close()
-        self._transport.close()
+        self._transport.abandon()
         started, self._thread = self._thread is not None, None
         self._reset()
         if started:

@@ -17,7 +17,8 @@ import hashlib
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from interlay.model.record import Attempt, Record
+from interlay.chain.current import Parent
+from interlay.model.record import Attempt, Record, Trace
 from interlay.telemetry import facts as known
 from interlay.telemetry.vocabulary import Attributes, Vocabulary
 
@@ -68,17 +69,18 @@ class Told(NamedTuple):
     """Bytes of messages an attribute may hold; 0 leaves messages out."""
 
 
-def spans_of(record: Record, told: Told, sample_ratio: float | None = None) -> list[Span]:
-    """The spans of a record, the root first.
+def spans_of(record: Record, told: Told, sample_ratio: float | None = None, *, whole: bool = False) -> list[Span]:
+    """The spans of a record, the root first; each before its children.
 
-    ``sample_ratio``: by which share the record was chosen, if it was; stands on the root.
+    ``sample_ratio``: by which share the record was chosen, if it was; stands on the root. ``whole``: the root is
+    ``interlay.call`` in any case.
     """
     facts = known.run(record)
     if sample_ratio is not None and sample_ratio < 1:
         facts["sample_ratio"] = sample_ratio
     groups = exchanges(record)
     tree = _Tree(record, told)
-    if len(groups) == 1 and record.cache is None and not record.verdicts:
+    if len(groups) == 1 and not whole and record.cache is None and not record.verdicts:
         tree.exchange(groups[0], facts)
     else:
         tree.call(groups, facts)
@@ -108,6 +110,21 @@ def trace_id(call_id: str) -> bytes:
 def root_span_id(record_id: str) -> bytes:
     """The root span of a record that came with none of its own."""
     return hashlib.blake2b(record_id.encode(), digest_size=8 * _IDS, person=_PERSON_SPAN).digest()[:8]
+
+
+def trace_within(parent: Parent) -> Trace:
+    """Where in a trace a call stands that is made in another one, or in an observed function.
+
+    The parent's own place, where it is known, else the one that its record will be given.
+    """
+    known_place = parent.trace
+    if known_place is not None and known_place.span_id is not None:
+        return Trace(trace_id=known_place.trace_id, parent_span_id=known_place.span_id, flags=known_place.flags)
+    top = parent
+    while top.parent is not None:
+        top = top.parent
+    trace = trace_id(getattr(top, "call_id", top.id)).hex()
+    return Trace(trace_id=trace, parent_span_id=root_span_id(parent.id).hex(), flags=1)
 
 
 class _Ids:

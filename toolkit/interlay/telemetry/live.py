@@ -1,0 +1,263 @@
+"""Spans and figures in a program that has OpenTelemetry set up itself: in its own provider, by its own rules.
+
+Spans are begun when a call begins and ended when it has ended, so its sampler, processors, limits and parents are all
+respected. Nothing is ever made current: a stream is read in the program's own code, and a span attached round a
+``yield`` would be current there. The context is taken once, at the start, and handed on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from opentelemetry import context as contexts
+from opentelemetry import metrics, propagate, trace
+from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+
+from interlay.chain.call import Call
+from interlay.chain.layer import Role
+from interlay.chain.recorder import Observe, Observer
+from interlay.model.record import Record
+from interlay.model.record import Trace as Place
+from interlay.telemetry import facts as known
+from interlay.telemetry.instruments import Instrument
+from interlay.telemetry.metrics import Labels
+from interlay.telemetry.otlp import SCOPE
+from interlay.telemetry.spans import Span as Finished
+from interlay.telemetry.spans import SpanLink, Told, spans_of
+from interlay.telemetry.vocabulary import DEFAULT, PROVIDERS, UNKNOWN_PROVIDER, VOCABULARIES, VocabularyName
+
+_OPEN: Final = 10_000
+"""Spans that have not ended, beyond which the oldest are ended as they are."""
+_WHOLE: Final = (Role.GUARD, Role.CACHE, Role.ROUTE)
+"""Roles by which there may be no exchange, or several: the call is a span of its own then."""
+_KINDS: Final = {1: SpanKind.INTERNAL, 3: SpanKind.CLIENT}
+_FEW: Final = 1_000
+"""Chunks of one stream whose times are told one by one."""
+
+
+class Trace(Observe):
+    """A span for each call in a tracer provider of the program's own: ``interlay.wrap(client, Trace())``.
+
+    Args:
+        tracer_provider: whose spans they are; by default the global one.
+        vocabulary: whose names they use.
+        content_limit: bytes of messages an attribute may hold, where records keep messages; 0 leaves them out.
+        propagate: tell the provider where in the trace its request stands, in the way the program has set for its
+            own requests (``traceparent``).
+        version: of the instrumentation scope.
+    """
+
+    def __init__(
+        self,
+        tracer_provider: trace.TracerProvider | None = None,
+        *,
+        vocabulary: VocabularyName = DEFAULT,
+        content_limit: int = 0,
+        propagate: bool = True,
+        version: str | None = None,
+    ) -> None:
+        tracer = trace.get_tracer(SCOPE, version, tracer_provider)
+        self.spans = LiveSpans(tracer, Told(VOCABULARIES[vocabulary], content_limit), propagate=propagate)
+        super().__init__(self.spans, inline=True)
+
+
+class _Begun(NamedTuple):
+    span: Span
+    name: str
+    whole: bool
+    counted: bool
+    """Whether an SDK's own span tells the usage."""
+
+
+class LiveSpans(Observer):
+    """What ``Trace`` hands to the chain."""
+
+    def __init__(self, tracer: trace.Tracer, told: Told, *, propagate: bool) -> None:
+        self._tracer = tracer
+        self._told = told
+        self._propagate = propagate
+        self._open: dict[str, _Begun] = {}
+
+    def on_start(self, call: Call) -> None:
+        context = contexts.get_current()
+        parent = call.parent
+        if parent is not None and parent.trace is not None and parent.trace.span_id is not None:
+            # What a layer does stands under its call, which is nowhere current.
+            context = trace.set_span_in_context(trace.NonRecordingSpan(_context(parent.trace)), context)
+        chain, outer = call.chain, trace.get_current_span(context)
+        whole = chain is not None and any(chain.owns(role) for role in _WHOLE)
+        name, kind, facts = _beginning(call, whole=whole)
+        names = self._told.vocabulary.names
+        span = self._tracer.start_span(
+            name,
+            context,
+            kind,
+            {names[fact]: value for fact, value in facts.items() if value is not None and fact in names},
+            start_time=int(call.run.started_at * 1_000_000) * 1000,
+        )
+        own = span.get_span_context()
+        if not own.is_valid:
+            return
+        above = outer.get_span_context()
+        call.run.trace = Place(
+            trace_id=f"{own.trace_id:032x}",
+            span_id=f"{own.span_id:016x}",
+            parent_span_id=f"{above.span_id:016x}" if above.is_valid else None,
+            flags=int(own.trace_flags),
+        )
+        headers: Any = getattr(getattr(call.request, "native", None), "headers", None)
+        if self._propagate and headers is not None:
+            propagate.inject(headers, trace.set_span_in_context(span, context))
+        if span.is_recording():
+            if len(self._open) >= _OPEN:
+                self._open.pop(next(iter(self._open))).span.end()
+            self._open[call.id] = _Begun(span, name, whole, _tells_usage(outer, call))
+
+    def on_end(self, record: Record) -> None:
+        begun = self._open.pop(record.id, None)
+        if begun is None:
+            return
+        spans = spans_of(record, self._told, whole=begun.whole)
+        if begun.counted:
+            names = self._told.vocabulary.names
+            for each in spans:
+                for fact in known.USAGE:
+                    each.attributes.pop(names.get(fact, ""), None)
+        root = spans[0]
+        span = begun.span
+        if root.name != begun.name:
+            span.update_name(root.name)
+        span.set_attributes(root.attributes)  # type: ignore[arg-type]  # spans hold no structured values
+        for link in root.links:
+            span.add_link(_context(link), _plain(link))
+        live = {root.span_id: span}
+        for child in spans[1:]:
+            live[child.span_id] = self._make(child, live, span)
+        _end(span, root)
+
+    def _make(self, child: Finished, live: Mapping[bytes, Span], root: Span) -> Span:
+        """A span that is over already."""
+        links = [
+            trace.Link(live[link.span_id].get_span_context() if link.span_id in live else _context(link), _plain(link))
+            for link in child.links
+        ]
+        span = self._tracer.start_span(
+            child.name,
+            trace.set_span_in_context(live.get(child.parent_id, root), contexts.Context()),
+            _KINDS[child.kind],
+            child.attributes,  # type: ignore[arg-type]
+            links,
+            child.start_ns,
+        )
+        _end(span, child)
+        return span
+
+
+class MeterSink:
+    """Measurements into the instruments of a meter provider of the program's own."""
+
+    def __init__(self, meter_provider: metrics.MeterProvider | None = None, version: str = "") -> None:
+        self._meter = metrics.get_meter(SCOPE, version, meter_provider)
+        self._instruments: dict[Instrument, Any] = {}
+        self._attributes: dict[tuple[Instrument, Labels], dict[str, str | int]] = {}
+
+    def add(self, instrument: Instrument, labels: Labels, value: float) -> None:
+        """See ``Sink``."""
+        attributes = self._labels(instrument, labels)
+        made = self._made(instrument)
+        if instrument.kind == "histogram":
+            made.record(value, attributes)
+        elif instrument.kind == "gauge":
+            made.set(value, attributes)
+        else:
+            made.add(value, attributes)
+
+    def add_counts(self, instrument: Instrument, labels: Labels, counts: Sequence[int], total: float) -> None:
+        """See ``Sink``. This interface takes one value at a time: each is told as its bucket's middle."""
+        attributes, made, left = self._labels(instrument, labels), self._made(instrument), _FEW
+        edges = (0.0, *instrument.bounds, 2 * instrument.bounds[-1])
+        for place, count in enumerate(counts):
+            middle = (edges[place] + edges[place + 1]) / 2
+            for _ in range(min(count, left)):
+                made.record(middle, attributes)
+            left -= min(count, left)
+
+    def _made(self, instrument: Instrument) -> Any:  # noqa: ANN401 - one of three kinds
+        made = self._instruments.get(instrument)
+        if made is None:
+            name, unit, text = instrument.name, instrument.unit, instrument.description
+            if instrument.kind == "histogram":
+                bounds = list(instrument.bounds)
+                made = self._meter.create_histogram(name, unit, text, explicit_bucket_boundaries_advisory=bounds)
+            elif instrument.kind == "gauge":
+                made = self._meter.create_gauge(name, unit, text)
+            else:
+                made = self._meter.create_counter(name, unit, text)
+            self._instruments[instrument] = made
+        return made
+
+    def _labels(self, instrument: Instrument, labels: Labels) -> dict[str, str | int]:
+        found = self._attributes.get((instrument, labels))
+        if found is None:
+            if len(self._attributes) >= _OPEN:
+                self._attributes.clear()
+            found = self._attributes[instrument, labels] = {
+                name: value for name, value in zip(instrument.labels, labels, strict=True) if value is not None
+            }
+        return found
+
+
+def before_reading(meter_provider: metrics.MeterProvider | None, version: str, fold: Callable[[], None]) -> None:
+    """Have ``fold`` called before the program's own readers collect: a gauge without values is asked for them."""
+
+    def observe(_options: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+        fold()
+        return ()
+
+    metrics.get_meter(SCOPE, version, meter_provider).create_observable_gauge("interlay.waiting", [observe])
+
+
+def _beginning(call: Call, *, whole: bool) -> tuple[str, SpanKind, known.Facts]:
+    """A span's name, kind and first attributes, which are all that a sampler sees."""
+    if whole:
+        return "interlay.call", SpanKind.INTERNAL, {"alias": call.model, "call_id": call.call_id}
+    server = call.route.server
+    facts: known.Facts = {"server_address": server.address, "server_port": server.port}
+    if call.operation == "http":
+        method = call.request.method
+        return method, SpanKind.CLIENT, {**facts, "method": method, "url": call.route.target}
+    provider, model = call.provider, call.model
+    facts |= {
+        "operation": call.operation,
+        "provider": PROVIDERS.get(provider, provider) if provider else UNKNOWN_PROVIDER,
+        "model": model,
+    }
+    return f"{call.operation} {model}" if model else call.operation, SpanKind.CLIENT, facts
+
+
+def _tells_usage(outer: Span, call: Call) -> bool:
+    """Whether the span above is one that the SDK makes for this very call: then it tells the usage."""
+    attributes = getattr(outer, "attributes", None)
+    if not isinstance(attributes, Mapping) or not outer.is_recording():
+        return False
+    named = attributes.get("gen_ai.operation.name"), attributes.get("gen_ai.request.model")
+    return named == (call.operation, call.model)
+
+
+def _context(place: Place | SpanLink) -> SpanContext:
+    if isinstance(place, SpanLink):
+        trace_id, span_id = int.from_bytes(place.trace_id, "big"), int.from_bytes(place.span_id, "big")
+        return SpanContext(trace_id, span_id, is_remote=True)
+    flags = TraceFlags(place.flags)
+    return SpanContext(int(place.trace_id, 16), int(place.span_id or "0", 16), is_remote=False, trace_flags=flags)
+
+
+def _plain(link: SpanLink) -> dict[str, Any]:
+    return dict(link.attributes)
+
+
+def _end(span: Span, told: Finished) -> None:
+    if told.is_error:
+        span.set_status(Status(StatusCode.ERROR, told.message or None))
+    span.end(told.end_ns)
