@@ -17,6 +17,7 @@ from interlay.model.record import End, Failure
 
 if TYPE_CHECKING:
     from interlay.chain.call import Call
+    from interlay.chain.run import Sending
 
 logger = logging.getLogger("interlay.stream")
 
@@ -81,8 +82,8 @@ class Stream:
         "_io",
         "_recover",
         "_released",
+        "_sealing",
         "_stages",
-        "_status",
         "_told",
         "ahead",
         "call",
@@ -90,14 +91,21 @@ class Stream:
         "end",
         "failure",
         "monitor",
+        "sending",
         "source",
         "spent",
+        "status",
     )
 
-    def __init__(self, source: Source, monitor: Monitor, io: IO, *, status: int = 200) -> None:
+    def __init__(self, source: Source, monitor: Monitor, call: Call, sending: Sending | None, status: int) -> None:
         self.source = source
-        self._io = io
-        self._status = status
+        self.call = call
+        """Whose response it is: a call that a stage makes is its child."""
+        self.sending = sending
+        """The attempt that ends with this stream."""
+        self.status = status
+        self._io: IO = call.io
+        self._sealing: Call | None = None
         self._hooks: list[Hook] = []
         self._stages: list[Stage] = []
         self._filter: Filter | None = None
@@ -105,8 +113,6 @@ class Stream:
         self._inner = 0
         self._told = self._released = self._delivered = self._flushed = self._drained = False
         self.monitor = monitor
-        self.call: Call | None = None
-        """Whose response it is: a call that a stage makes is its child."""
         self.deadline: float | None = None
         """A pull that is not done by this point of ``io.monotonic()`` ends the stream in a time-out."""
         self.end: End | None = None
@@ -145,6 +151,13 @@ class Stream:
             _call(hook, self.end or "complete", self.failure)
         else:
             self._hooks.append(hook)
+
+    def seals(self, call: Call) -> None:
+        """Let the run of ``call`` end with this stream, after all hooks."""
+        if self._told:
+            call.run.seal(call, self.end or "complete", self.failure, self)
+        else:
+            self._sealing = call
 
     def add(self, stage: Stage) -> None:
         """Put a stage outside those that are there."""
@@ -356,7 +369,7 @@ class Stream:
         tracker = self.monitor.tracker
         if tracker is not None and tracker.failure is not None:
             self._tell("error", tracker.failure)
-        elif self._status >= 400 or self._whole():
+        elif self.status >= 400 or self._whole():
             self._tell("complete")
         else:
             self._tell("error", CUT)
@@ -365,6 +378,8 @@ class Stream:
         recover, self._recover = self._recover, None
         if recover is None or self._delivered:
             return False
+        if self.sending is not None:
+            self.sending.ended(Failure(type=error.kind))
         inner, self._hooks = self._hooks[: self._inner], self._hooks[self._inner :]
         for hook in inner:
             _call(hook, "error", Failure(type=error.kind))
@@ -380,7 +395,7 @@ class Stream:
         """Go on with another stream's source, as if it had been ours."""
         for hook in self._hooks:
             fresh.on_end(hook)
-        self.source, self.monitor, self._status = fresh.source, fresh.monitor, fresh._status
+        self.source, self.monitor, self.status, self.sending = fresh.source, fresh.monitor, fresh.status, fresh.sending
         self._hooks, self._inner, self._recover = fresh._hooks, fresh._inner, fresh._recover
         self._stages = [*fresh._stages, *(stage for stage in self._stages if stage not in fresh._stages)]
         self.expire(fresh.deadline)
@@ -393,16 +408,27 @@ class Stream:
         self._told = True
         tracker = self.monitor.tracker
         if tracker is not None and end in ("closed", "lost"):
+            if self.monitor.streamed and not tracker.finished:
+                # The framer may still wait for the second half of a line end.
+                self.monitor.finish(perf_counter())
             if tracker.failure is not None:
                 end, failure = "error", tracker.failure
             elif tracker.finished:
                 end = "complete"
-        if self._status >= 400 and end in ("closed", "lost", "complete"):
+        if self.status >= 400 and end in ("closed", "lost", "complete"):
             end = "error"
         self.end, self.failure = end, failure
-        hooks, self._hooks = self._hooks, []
-        for hook in hooks:
-            _call(hook, end, failure)
+        if self.sending is not None:
+            try:
+                self.sending.ended(failure)
+            except Exception:
+                logger.exception("the end of an attempt could not be recorded")
+        if self._hooks:
+            hooks, self._hooks = self._hooks, []
+            for hook in hooks:
+                _call(hook, end, failure)
+        if (call := self._sealing) is not None:
+            call.run.seal(call, end, failure, self)
 
 
 def _call(hook: Hook, end: End, failure: Failure | None) -> None:
