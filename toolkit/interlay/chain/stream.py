@@ -306,7 +306,9 @@ class Stream:
 
     def _lose(self) -> None:
         self._tell("lost")
-        self.release_now()
+        if not self._released:
+            # An SDK's own clean-up may be on its way in the reader's loop: whichever is first there releases.
+            self.source.abandon()
 
     async def _through(self, events: list[WireEvent], end: End | None = None) -> bytes:
         """Send events through the stages, innermost first."""
