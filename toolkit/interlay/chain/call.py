@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
+from interlay.chain.run import refusal
 from interlay.chain.stream import Stream
 from interlay.model import json
 from interlay.model.errors import ConfigError, DecodeError, WireError
@@ -252,7 +253,7 @@ class Response:
         if self.status < 400:
             return None
         await self.buffer()
-        return self.call.run.failure_of(self)
+        return refusal(self.call, self.status, self.headers, self.stream.monitor.body())
 
     async def discard(self) -> None:
         """Nobody will read this response."""

@@ -14,7 +14,6 @@ from interlay.chain.recorder import Guarded, Observe, Recorder, is_observer
 from interlay.chain.run import Run, failure_of
 from interlay.model.cost import PriceFn
 from interlay.model.errors import PartError
-from interlay.model.record import End
 
 Terminal = Callable[[Call], Awaitable[Response]]
 
@@ -60,14 +59,12 @@ class Chain:
         """The state of a run that begins now."""
         return Run(recorder, price, self.observers)
 
-    async def run(self, call: Call, entry: Next, recorder: Recorder) -> Response:
+    async def run(self, call: Call, entry: Next) -> Response:
         """Send ``call`` through the layers (as ``bind`` made them) and see to it that the run ends in one sealed
         record, whatever happens. Raises what the layers and the terminal raise."""
-        run, call.chain = call.run, self
         token = current.set(call) if self.layers else None
         try:
-            if run.observers or recorder.listens:
-                recorder.started(call)
+            self.begin(call)
             for begin in self._beginnings:
                 begin(call)
             if call.deadline is None:
@@ -76,17 +73,30 @@ class Chain:
                 response = await call.io.until(call.deadline, lambda: entry(call))
                 response.stream.expire(call.deadline)
         except BaseException as error:
-            end: End = "error" if isinstance(error, Exception) else "cancelled"
-            run.seal(call, end, failure_of(error), None)
+            self.failed(call, error)
             raise
         finally:
             if token is not None:
                 current.reset(token)
+        self.answered(call, response)
+        return response
+
+    def begin(self, call: Call) -> None:
+        """A run begins. With ``failed`` and ``answered`` this is all that ``run`` does where there is no layer."""
+        run, call.chain = call.run, self
+        if run.is_watched:
+            run.recorder.started(call)
+
+    def failed(self, call: Call, error: BaseException) -> None:
+        """A run ends without a response."""
+        call.run.seal(call, "error" if isinstance(error, Exception) else "cancelled", failure_of(error), None)
+
+    def answered(self, call: Call, response: Response) -> None:
+        """A run has its response, and ends with it."""
         stream = response.stream
         # What a layer read ahead is in the stream's own seconds.
-        run.entered_seconds = perf_counter() - run.started - stream.ahead
-        stream.on_end(lambda end, failure: run.seal(call, end, failure, response))
-        return response
+        call.run.entered_seconds = perf_counter() - call.run.started - stream.ahead
+        stream.seals(call)
 
 
 def _is_async(kind: type) -> bool:

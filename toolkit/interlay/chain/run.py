@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections.abc import Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
@@ -16,9 +17,10 @@ from interlay.model.errors import InterlayError, Refused, WireError
 from interlay.model.record import Attempt, CacheOutcome, Change, End, Failure, Link, Trace, Verdict
 
 if TYPE_CHECKING:
-    from interlay.chain.call import Call, Response
+    from interlay.chain.call import Call
     from interlay.chain.monitor import Monitor
     from interlay.chain.recorder import Guarded, Recorder
+    from interlay.chain.stream import Stream
 
 # Of its own, so that a program that seeds the global one does not make equal ids.
 _random: Final = random.Random()
@@ -34,10 +36,12 @@ class Sending:
     """An attempt while it is under way."""
 
     __slots__ = (
-        "attempt", "billable", "error", "monitor", "request_id", "seconds", "sent_at", "started", "status", "waited",
+        "attempt", "billable", "call", "error", "headers", "monitor", "request_id", "seconds", "sent_at", "started",
+        "status", "waited",
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, call: Call) -> None:
+        self.call: Call | None = call
         self.sent_at = time.time()
         self.started = perf_counter()
         self.waited = 0.0
@@ -45,6 +49,7 @@ class Sending:
         self.seconds: float | None = None
         """Until the end of its response; None while it is under way."""
         self.status: int | None = None
+        self.headers: Mapping[str, str] | None = None
         self.request_id: str | None = None
         """The provider's name for it, as a header says."""
         self.monitor: Monitor | None = None
@@ -53,19 +58,48 @@ class Sending:
         """Whether the provider may charge for it; None when nobody can know."""
         self.attempt: Attempt | None = None
         """Made early for observers; else with the record."""
+        call.run.sendings.append(self)
+
+    def failed(self, error: BaseException) -> None:
+        """It ended without a response."""
+        self.waited = perf_counter() - self.started
+        # Nothing reached the provider, or nobody can know what it made of what did.
+        unsent = isinstance(error, WireError) and (error.kind == "connect" or not getattr(error, "connected", True))
+        self.billable = False if unsent else None
+        self._over(failure_of(error))
+
+    def answered(self, status: int, headers: Mapping[str, str], monitor: Monitor) -> None:
+        """The status and headers are here; the body ends later."""
+        self.waited = perf_counter() - self.started
+        self.status, self.headers, self.monitor = status, headers, monitor
+        self.billable = status < 400
+
+    def ended(self, failure: Failure | None) -> None:
+        """The response is over."""
+        if self.billable is False and self.call is not None and self.monitor is not None:
+            failure = refusal(self.call, self.status or 0, self.headers or {}, self.monitor.body())
+        self._over(failure)
+
+    def _over(self, failure: Failure | None) -> None:
+        self.error = failure
+        self.seconds = perf_counter() - self.started
+        call = self.call
+        if call is not None and call.run.is_watched:
+            self.attempt = attempt(call.run, call, self)
+            call.run.recorder.attempted(call, self.attempt)
 
 
 class Run:
     """Facts, gathered while a call is under way and sealed once: a record is made of them when it is wanted."""
 
     __slots__ = (
-        "_recorder", "asked_usage", "cache", "call", "changes", "duration", "end", "entered_seconds", "failure",
-        "keeps_contents", "key", "links", "monitor", "observers", "overhead", "price", "sealed", "sendings", "started",
-        "started_at", "status", "trace", "verdicts",
+        "asked_usage", "cache", "call", "changes", "duration", "end", "entered_seconds", "failure",
+        "keeps_contents", "key", "links", "monitor", "observers", "overhead", "price", "recorder", "sealed",
+        "sendings", "started", "started_at", "status", "trace", "verdicts",
     )  # fmt: skip
 
     def __init__(self, recorder: Recorder, price: PriceFn | None, observers: tuple[Guarded, ...]) -> None:
-        self._recorder = recorder
+        self.recorder = recorder
         self.observers = observers
         self.price = price
         self.keeps_contents = recorder.contents
@@ -91,42 +125,12 @@ class Run:
         """Say in the record what was altered."""
         self.changes = (*self.changes, Change(by=by, what=what))
 
-    def failed(self, call: Call, sending: Sending, error: BaseException) -> None:
-        """A send ended without a response."""
-        sending.waited = perf_counter() - sending.started
-        # Nothing reached the provider, or nobody can know what it made of what did.
-        unsent = isinstance(error, WireError) and (error.kind == "connect" or not getattr(error, "connected", True))
-        sending.billable = False if unsent else None
-        self._ended(call, sending, failure_of(error))
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody wants to know of attempts at once."""
+        return bool(self.observers) or self.recorder.listens
 
-    def answered(self, call: Call, sending: Sending, response: Response) -> None:
-        """A send got its status and headers; its body ends later."""
-        status = sending.status = response.status
-        sending.waited = perf_counter() - sending.started
-        sending.monitor = response.stream.monitor
-        sending.billable = status < 400
-
-        def ended(_: End, failure: Failure | None) -> None:
-            self._ended(call, sending, self.failure_of(response) if status >= 400 else failure)
-
-        response.stream.on_end(ended)
-
-    def _ended(self, call: Call, sending: Sending, failure: Failure | None) -> None:
-        sending.error = failure
-        sending.seconds = perf_counter() - sending.started
-        if self.observers or self._recorder.listens:
-            sending.attempt = attempt(self, call, sending)
-            self._recorder.attempted(call, sending.attempt)
-
-    def failure_of(self, response: Response) -> Failure:
-        """What an error response says, read from as much of its body as is there."""
-        status, dialect, body = response.status, response.call.dialect, response.stream.monitor.body()
-        if dialect is None:
-            return Failure(type=f"http_{status}", status=status)
-        failure = dialect.decode_error(status, response.headers, body)
-        return msgspec.structs.replace(failure, status=status)
-
-    def seal(self, call: Call, end: End, failure: Failure | None, response: Response | None) -> None:
+    def seal(self, call: Call, end: End, failure: Failure | None, stream: Stream | None) -> None:
         """The run is over: nothing changes any more, and the recorder has it. Only the first call counts."""
         if self.sealed:
             return
@@ -134,9 +138,8 @@ class Run:
         self.duration = spent = perf_counter() - self.started
         last = self.sendings[-1] if self.sendings else None
         self.status: int | None = None
-        if response is not None:
-            stream = response.stream
-            self.status, self.monitor = response.status, stream.monitor
+        if stream is not None:
+            self.status, self.monitor = stream.status, stream.monitor
             spent = self.entered_seconds + stream.spent
         elif last is not None:
             self.monitor = last.monitor
@@ -148,13 +151,20 @@ class Run:
         """Seconds spent in interlay itself."""
         self.call, self.end, self.failure = call, end, failure
         call.spent += len(self.sendings)
-        self._recorder.take(self)
+        self.recorder.take(self)
 
     def forget(self) -> None:
         """Let go of the call and of what was held of its responses: the record is made."""
         self.call = self.monitor = None
         for sending in self.sendings:
-            sending.monitor = None
+            sending.monitor = sending.call = sending.headers = None
+
+
+def refusal(call: Call, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
+    """What a response with a status of 400 or above says went wrong, read from as much of its body as is there."""
+    if call.dialect is None:
+        return Failure(type=f"http_{status}", status=status)
+    return msgspec.structs.replace(call.dialect.decode_error(status, headers, body), status=status)
 
 
 def failure_of(error: BaseException) -> Failure:

@@ -46,6 +46,8 @@ class Runner:
         self._queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
+        self.is_running = False
+        """Whether the thread was started, and not yet ended."""
         self._closed = False
 
     def ensure(self) -> None:
@@ -56,6 +58,7 @@ class Runner:
                     thread = threading.Thread(target=self._loop, args=(self._queue,), name="interlay", daemon=True)
                     thread.start()
                     self._thread = thread
+                    self.is_running = True
                     atexit.register(self.close)
 
     def submit(self, work: Work) -> bool:
@@ -92,7 +95,7 @@ class Runner:
         self.drain()
         self._queue.put(None)
         thread.join(_DRAIN_SECONDS)
-        self._thread = None
+        self._thread, self.is_running = None, False
 
     @staticmethod
     def _loop(work_queue: queue.SimpleQueue[Work | None]) -> None:

@@ -113,6 +113,8 @@ class Seat:
         self.provider = provider
         self._routes: dict[tuple[str, str], Route] = {}
         self._retries = chain.owns(Role.RETRY) or chain.owns(Role.ROUTE)
+        self.is_straight = not chain.layers
+        """Whether there is no layer, so that nothing has to be stepped through."""
 
     @property
     def retries(self) -> bool:
@@ -121,7 +123,8 @@ class Seat:
 
     def call(self, request: HTTPRequest, io: IO) -> Call:
         """A call for a request that an SDK is about to send."""
-        self.recorder.runner.ensure()
+        if not self.recorder.runner.is_running:
+            self.recorder.runner.ensure()
         route = self._route(request)
         here = scope.current()
         run = self.chain.open(self.recorder, self.price)
@@ -154,27 +157,40 @@ class Seat:
     async def run(self, call: Call, send: Terminal) -> Response:
         """Send ``call`` through the chain."""
         chain = self.chain
-        error: type[WireError] | None = None
         try:
-            response = await chain.run(call, chain.bind(send, call), self.recorder)
-        except WireError as raised:
-            error = type(raised)
+            response = await chain.run(call, chain.bind(send, call))
+        except BaseException as error:
+            self._remember(call, error)
             raise
-        finally:
-            _resumable.set(
-                Resumable(
-                    call_id=call.call_id,
-                    target=call.route.target,
-                    deadline=call.deadline,
-                    spent=call.spent + (0 if call.run.sealed else len(call.run.sendings)),
-                    error=error,
-                    run=call.run,
-                )
-            )
+        self._remember(call)
         if self._retries and response.status >= 400:
             # What Retry gave up on is not for the SDK to try again, whatever its own settings say.
             response.set_header("x-should-retry", "false")
         return response
+
+    def failed(self, call: Call, error: BaseException) -> None:
+        """What ``run`` does at an error, where there is no layer to run."""
+        self.chain.failed(call, error)
+        self._remember(call, error)
+
+    def answered(self, call: Call, response: Response) -> None:
+        """What ``run`` does with a response, where there is no layer to run."""
+        self.chain.answered(call, response)
+        self._remember(call)
+
+    def _remember(self, call: Call, error: BaseException | None = None) -> None:
+        """In case an SDK retries it."""
+        run = call.run
+        _resumable.set(
+            Resumable(
+                call_id=call.call_id,
+                target=call.route.target,
+                deadline=call.deadline,
+                spent=call.spent + (0 if run.sealed else len(run.sendings)),
+                error=type(error) if isinstance(error, WireError) else None,
+                run=run,
+            )
+        )
 
     def _route(self, request: HTTPRequest) -> Route:
         url = request.native.url

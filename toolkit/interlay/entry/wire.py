@@ -167,28 +167,45 @@ def transports(module: ModuleType) -> Transports:  # noqa: C901 - six small clas
         def handle_request(self, request: Any) -> Any:
             seat = self.seat
             call = seat.call(HTTPRequest(request, module), SyncIO(seat.recorder.runner))
-            response = errors.drive(seat.run(call, self._send))
-            return _answer(module, response, request, SyncBody)
+            if not seat.is_straight or call.deadline is not None:
+                return _answer(module, errors.drive(seat.run(call, self._send)), request, SyncBody)
+            # No layer, no deadline: nothing to step through.
+            seat.chain.begin(call)
+            try:
+                response = self._exchange(call)
+            except BaseException as error:
+                seat.failed(call, error)
+                if not isinstance(error, WireError):
+                    raise
+                original = errors.original(error)
+            else:
+                seat.answered(call, response)
+                return _answer(module, response, request, SyncBody)
+            try:
+                raise original
+            finally:
+                del original
 
         async def _send(self, call: Call) -> Response:
-            request = call.request
-            assert isinstance(request, HTTPRequest)
+            return self._exchange(call)
+
+        def _exchange(self, call: Call) -> Response:
             native = _outgoing(call)
-            assert isinstance(call.io, SyncIO)
-            sending = Sending()
-            call.run.sendings.append(sending)
+            io = call.io
+            assert isinstance(io, SyncIO)
+            sending = Sending(call)
             outer = under_way.get()
             under_way.set(True)
             try:
-                if call.io.deadline is None:
+                if io.deadline is None:
                     answer = self.inner.handle_request(native)
                 else:
-                    with _narrowed_timeouts(native, call.io.deadline):
+                    with _narrowed_timeouts(native, io.deadline):
                         answer = self.inner.handle_request(native)
             except Exception as error:
-                raise errors.model(error, call, sending) from error
+                raise errors.model(error, sending) from error
             except BaseException as error:
-                call.run.failed(call, sending, error)
+                sending.failed(error)
                 raise
             finally:
                 under_way.set(outer)
@@ -215,10 +232,13 @@ def transports(module: ModuleType) -> Transports:  # noqa: C901 - six small clas
             self.seat = seat
 
         async def handle_async_request(self, request: Any) -> Any:
-            io = AsyncIO(self.seat.recorder.runner)
-            call = self.seat.call(HTTPRequest(request, module), io)
+            seat = self.seat
+            call = seat.call(HTTPRequest(request, module), AsyncIO(seat.recorder.runner))
             try:
-                response = await self.seat.run(call, self._send)
+                if seat.is_straight and call.deadline is None:
+                    response = await self._straight(seat, call)
+                else:
+                    response = await seat.run(call, self._send)
             except (WireError, DecodeError) as error:
                 original = errors.original(error)
             else:
@@ -228,18 +248,27 @@ def transports(module: ModuleType) -> Transports:  # noqa: C901 - six small clas
             finally:
                 del original
 
+        async def _straight(self, seat: Seat, call: Call) -> Response:
+            seat.chain.begin(call)
+            try:
+                response = await self._send(call)
+            except BaseException as error:
+                seat.failed(call, error)
+                raise
+            seat.answered(call, response)
+            return response
+
         async def _send(self, call: Call) -> Response:
             native = _outgoing(call)
-            sending = Sending()
-            call.run.sendings.append(sending)
+            sending = Sending(call)
             outer = under_way.get()
             under_way.set(True)
             try:
                 answer = await self.inner.handle_async_request(native)
             except Exception as error:
-                raise errors.model(error, call, sending) from error
+                raise errors.model(error, sending) from error
             except BaseException as error:
-                call.run.failed(call, sending, error)
+                sending.failed(error)
                 raise
             finally:
                 under_way.set(outer)
@@ -292,11 +321,11 @@ class _Errors:
             (module.TransportError, lambda: ReadError("the connection broke")),
         )
 
-    def model(self, error: Exception, call: Call | None = None, sending: Sending | None = None) -> Exception:
+    def model(self, error: Exception, sending: Sending | None = None) -> Exception:
         """The model's error for one of the library's; others are raised as they are."""
         made = self.kind(error)
-        if call is not None and sending is not None:
-            call.run.failed(call, sending, made)
+        if sending is not None:
+            sending.failed(made)
         if made is error:
             raise error
         return made
@@ -368,10 +397,11 @@ class _SyncSource:
 class _AsyncSource:
     """A response's byte stream, awaited. Belongs to the event loop it was made in."""
 
-    __slots__ = ("_errors", "_iterator", "_loop", "_stream")
+    __slots__ = ("_closed", "_errors", "_iterator", "_loop", "_stream")
 
     def __init__(self, stream: Any, errors: _Errors) -> None:
         self._stream = stream
+        self._closed = False
         self._errors = errors
         self._iterator: AsyncIterator[bytes] | None = None
         self._loop = _Loop()
@@ -392,10 +422,12 @@ class _AsyncSource:
         return b""
 
     async def close(self) -> None:
-        await self._stream.aclose()
+        if not self._closed:
+            self._closed = True
+            await self._stream.aclose()
 
     def abandon(self) -> None:
-        self._loop.spawn(self._stream.aclose)
+        self._loop.spawn(self.close)
 
 
 class _Loop:
@@ -499,10 +531,9 @@ def _received(call: Call, sending: Sending, answer: Any, source: Source) -> Resp
         readable=dialect is not None and not (coding and undo is None),
         keep_events=run.keeps_contents,
     )
-    stream = Stream(source, monitor, call.io, status=status)
-    stream.call = call
+    sending.answered(status, answer.headers, monitor)
+    stream = Stream(source, monitor, call, sending, status)
     response = Response(call=call, status=status, headers=answer.headers, stream=stream, native=answer)
-    run.answered(call, sending, response)
     if run.asked_usage and events and dialect is not None:
         stream.filter(dialect.hide_usage)
     return response
