@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from interlay.chain.recorder import Observer as Observer
     from interlay.entry.clients import unwrap as unwrap
     from interlay.entry.clients import wrap as wrap
+    from interlay.entry.instrument import instrument as instrument
+    from interlay.entry.instrument import uninstrument as uninstrument
     from interlay.entry.process import flush as flush
     from interlay.entry.process import last as last
     from interlay.entry.process import setup as setup
@@ -45,8 +47,10 @@ _HOMES = {
     "Timeout": "interlay.layers.timeout",
     "carry": "interlay.entry.scope",
     "flush": "interlay.entry.process",
+    "instrument": "interlay.entry.instrument",
     "last": "interlay.entry.process",
     "setup": "interlay.entry.process",
+    "uninstrument": "interlay.entry.instrument",
     "unwrap": "interlay.entry.clients",
     "using": "interlay.entry.scope",
     "wrap": "interlay.entry.clients",
@@ -66,8 +70,10 @@ __all__ = [
     "carry",
     "cost",
     "flush",
+    "instrument",
     "last",
     "setup",
+    "uninstrument",
     "unwrap",
     "using",
     "wrap",

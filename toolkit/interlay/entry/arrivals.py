@@ -1,0 +1,82 @@
+"""Being told when a module is imported that is not there yet, and leaving nothing behind."""
+
+from __future__ import annotations
+
+import importlib.abc
+import sys
+from collections.abc import Callable, Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+Told = Callable[[ModuleType], None]
+
+
+class Arrivals(importlib.abc.MetaPathFinder):
+    """Calls ``told`` with each module of ``names`` right after it was imported, for as long as it ``watch``es.
+
+    It finds nothing itself: it asks the finders that are there, and is in the module's way only while that is
+    loaded. A module's ``__loader__`` and ``__spec__`` are what they would be without it.
+    """
+
+    def __init__(self, names: Sequence[str], told: Told) -> None:
+        self._names = frozenset(names)
+        self._told = told
+
+    def watch(self) -> None:
+        """Stand first among the finders."""
+        if self not in sys.meta_path:
+            sys.meta_path.insert(0, self)
+
+    def leave(self) -> None:
+        """Be gone."""
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname not in self._names:
+            return None
+        for finder in list(sys.meta_path):
+            find = getattr(finder, "find_spec", None)
+            if finder is self or find is None:
+                continue
+            spec: ModuleSpec | None = find(fullname, path, target)
+            if spec is not None:
+                if spec.loader is not None:
+                    spec.loader = _Loader(spec.loader, self)
+                return spec
+        return None
+
+    def arrived(self, module: ModuleType) -> None:
+        """A module was loaded. Who has left meanwhile is not told."""
+        if self in sys.meta_path:
+            self._told(module)
+
+
+class _Loader(importlib.abc.Loader):
+    """Loads as the module's own loader does, in whose place it is until then."""
+
+    def __init__(self, inner: Any, arrivals: Arrivals) -> None:
+        self._inner = inner
+        self._arrivals = arrivals
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        made: ModuleType | None = self._inner.create_module(spec)
+        return made
+
+    def exec_module(self, module: ModuleType) -> None:
+        spec = module.__spec__
+        if spec is not None and spec.loader is self:
+            spec.loader = self._inner
+        if getattr(module, "__loader__", None) is self:
+            module.__loader__ = self._inner
+        self._inner.exec_module(module)
+        self._arrivals.arrived(module)
+
+    def __getattr__(self, name: str) -> Any:
+        # Those who only look a module up may ask its loader for more.
+        if name in ("_inner", "_arrivals"):
+            raise AttributeError(name)
+        return getattr(self._inner, name)

@@ -1,0 +1,185 @@
+"""``instrument()``: a chain under every client there is, without touching one."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from types import ModuleType, SimpleNamespace
+from typing import Any, Final
+
+from interlay import dialects
+from interlay.chain.chain import Chain
+from interlay.chain.current import sending
+from interlay.entry import process
+from interlay.entry.arrivals import Arrivals
+from interlay.entry.request import HTTPRequest
+from interlay.entry.seat import Seat
+from interlay.entry.wire import transports
+from interlay.providers.hosts import provider_at
+
+LIBRARIES: Final = ("httpx", "httpx2")
+"""The HTTP libraries whose transports are reached, by the names they are imported by."""
+
+Method = Callable[..., Any]
+
+
+class _Patch:
+    """A method of a transport's class with ours over it. Ours passes everything on while it has no ``seat``."""
+
+    def __init__(self, owner: type[Any], name: str) -> None:
+        self.owner = owner
+        self.name = name
+        self.original: Method = vars(owner)[name]
+        self.function = self.original
+        self.seat: Seat | None = None
+
+    def cover(self, function: Method) -> None:
+        """Put ``function`` over the original. It looks like it, but for ``__wrapped__``: others, who find that,
+        take ours for one of theirs and remove it."""
+        functools.update_wrapper(function, self.original)
+        del function.__wrapped__  # type: ignore[attr-defined]
+        self.function = function
+        _patches[id(function)] = self
+        setattr(self.owner, self.name, function)
+
+
+_lock: Final = threading.RLock()
+_patches: Final[dict[int, _Patch]] = {}
+"""By the identity of our functions, as a wrapper of others may well be equal to what it wraps. Some are called, some
+idle inside of such a wrapper."""
+
+
+def _patch_at(owner: type[Any], name: str) -> _Patch | None:
+    """The patch whose function is called there, by itself or by wrappers of others that say what they wrap."""
+    function: Any = vars(owner)[name]
+    while function is not None and id(function) not in _patches:
+        function = getattr(function, "__wrapped__", None)
+    return _patches[id(function)] if function is not None else None
+
+
+def instrument(*parts: object) -> None:
+    """Put a chain under every httpx and httpx2 client of the process: those that exist, and those to come.
+
+    The transports' own methods are wrapped, as soon as the libraries are imported. Only requests to hosts that the
+    catalogue knows, and requests that one of the wire APIs would send, run through the chain and are recorded; all
+    others are passed on untouched. So are those of a client that ``wrap()`` has put a chain under, and those that a
+    transport of your own answers by itself. Calling it again replaces the chain.
+
+    Where a part retries, an SDK's own retries send nothing beyond it: what the part gave up on is answered with
+    ``x-should-retry: false``. The waits between an SDK's retries cannot be reached from here, as ``wrap()`` reaches
+    them.
+
+    Args:
+        parts: layers and observers, in any order; or one ``Chain``.
+
+    Raises:
+        PartError: for a part that is neither a layer nor an observer.
+    """
+    chain = parts[0] if len(parts) == 1 and isinstance(parts[0], Chain) else Chain(*parts)
+    global _seat
+    with _lock:
+        if _seat is None:
+            _seat = Seat(chain, recorder=process.recorder, price=process.price(), provider=None)
+        else:
+            _seat.install(chain, None)
+        _arrivals.watch()
+        for name in LIBRARIES:
+            if name in sys.modules:
+                _reach(importlib.import_module(name))  # waits for one that another thread is importing
+
+
+def uninstrument() -> None:
+    """Undo ``instrument()``: the very same functions are put back, and nothing of ours is called any more.
+
+    Calls under way go on as they began. Where another tool has wrapped the same methods since, its wrapper is left
+    alone, with ours idle inside it. Does nothing where nothing is instrumented.
+    """
+    global _seat
+    with _lock:
+        _seat = None
+        _arrivals.leave()
+        for patch in _patches.values():
+            patch.seat = None
+        for owner, name in {(patch.owner, patch.name): None for patch in _patches.values()}:
+            while (top := _patches.pop(id(vars(owner)[name]), None)) is not None:
+                setattr(owner, name, top.original)
+
+
+_seat: Seat | None = None
+
+
+def _reach(module: ModuleType) -> None:
+    """Wrap the transports of a library that has been imported."""
+    with _lock:
+        if _seat is None:
+            return
+        for owner, name, cover in _places(module):
+            patch = _patch_at(owner, name)
+            if patch is None:
+                patch = _Patch(owner, name)
+                cover(module, patch)
+            patch.seat = _seat
+
+
+_arrivals: Final = Arrivals(LIBRARIES, _reach)
+
+
+def _places(module: ModuleType) -> Iterator[tuple[type[Any], str, Callable[[ModuleType, _Patch], None]]]:
+    """The classes that send, their methods that do, and what covers these."""
+    for kind, name, cover in (
+        ("HTTPTransport", "handle_request", _cover_sync),
+        ("AsyncHTTPTransport", "handle_async_request", _cover_async),
+    ):
+        owner = getattr(module, kind, None)
+        if isinstance(owner, type) and name in vars(owner):
+            yield owner, name, cover
+
+
+def _cover_sync(module: ModuleType, patch: _Patch) -> None:
+    ours, original = transports(module).sync, patch.original
+
+    def handle_request(self: Any, request: Any) -> Any:
+        seat = patch.seat
+        if seat is None or _passes(request, module):
+            return original(self, request)
+        return ours(_Inner(handle_request=functools.partial(original, self)), seat).handle_request(request)
+
+    patch.cover(handle_request)
+
+
+def _cover_async(module: ModuleType, patch: _Patch) -> None:
+    ours, original = transports(module).asynchronous, patch.original
+
+    async def handle_async_request(self: Any, request: Any) -> Any:
+        seat = patch.seat
+        if seat is None or _passes(request, module):
+            return await original(self, request)
+        inner = _Inner(handle_async_request=functools.partial(original, self))
+        return await ours(inner, seat).handle_async_request(request)
+
+    patch.cover(handle_async_request)
+
+
+_Inner = SimpleNamespace
+
+
+def _passes(request: Any, module: ModuleType) -> bool:
+    """Whether a request is none of ours: it has been through a chain, or it goes to no model."""
+    if sending.get():
+        return True
+    url = request.url
+    host: str = url.host
+    if provider_at(host) is not None:
+        return False
+    port = url.port
+    if port is not None and provider_at(f"{host}:{port}") is not None:
+        return False
+    dialect = dialects.find(request.method, url.path)
+    if dialect is None:
+        return True
+    # Paths such as `…/messages` are common: at a host that nobody knows, the body has to name a model too.
+    body = HTTPRequest(request, module).body
+    return body is None or dialect.outline(body).model is None
