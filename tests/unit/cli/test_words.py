@@ -58,7 +58,7 @@ def test_exact_amounts_lose_nothing(amount: Decimal) -> None:
         ({}, "✓ complete"),
         ({"response": Answered(status=200, finish_reasons=("length",))}, "✓ complete (length)"),
         ({"response": None}, "✓ complete"),
-        ({"end": "closed"}, "✗ closed early"),
+        ({"end": "closed"}, "✗ closed"),
         ({"end": "lost"}, "✗ reader left"),
         ({"end": "cancelled"}, "✗ cancelled"),
         ({"end": "error"}, "✗ 200"),

@@ -67,7 +67,9 @@ def command(
         table = calls_table(rows, terminal.looks, time.time(), growing=follow)
         if rows or follow:
             terminal.print(table.lines())
-        if not rows:
+        if follow:
+            terminal.hint("each call as it ends; Ctrl-C ends this")
+        elif not rows:
             nothing(terminal, source, chosen)
     if more:
         terminal.hint(f"the last {limit}; --limit 0 lists all")

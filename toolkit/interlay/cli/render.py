@@ -26,10 +26,10 @@ ID_DIGITS: Final = 8
 _COLUMNS: Final = (
     Column("time", rank=1, room=8),
     Column("call", room=ID_DIGITS),
-    Column("model", elastic=True, least=8, room=10),
+    Column("model", elastic=True, least=8, room=11),
     Column("in > out", right=True, rank=1, room=12),
-    Column("took", right=True, rank=1, room=7),
-    Column("cost", right=True, rank=1, room=9),
+    Column("took", right=True, rank=1, room=6),
+    Column("cost", right=True, rank=1, room=10),
     Column("what happened", elastic=True, least=12, room=13),
     Column("first", right=True, rank=3),
     Column("provider", rank=2),

@@ -132,7 +132,7 @@ def outcome(record: Record) -> Outcome:
         return Outcome("✓", f"complete ({clean(', '.join(reasons))})" if reasons else "complete", "green")
     if record.end == "error":
         return Outcome("✗", failure(record.error, record.response.status if record.response else None), "red")
-    words = {"closed": "closed early", "cancelled": "cancelled", "lost": "reader left"}[record.end]
+    words = "reader left" if record.end == "lost" else record.end
     return Outcome("✗", words, "yellow")
 
 
