@@ -19,10 +19,15 @@ class Identity(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_onl
     """On whose behalf a call is made. Set by ``interlay.using()`` or by the gateway."""
 
     tenant: str | None = None
+    """The customer, where a program serves several."""
     user: str | None = None
+    """Who asks, in the program's own words."""
     key: str | None = None
+    """The name of the key that a gateway let in."""
     session: str | None = None
+    """The conversation."""
     tags: tuple[str, ...] = ()
+    """Words to find and sum records by."""
 
 
 class Failure(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
@@ -144,13 +149,17 @@ class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=
     monotonic clock. ``to_json()`` prints the public names, money as strings."""
 
     id: str
+    """Twenty hexadecimal digits, random."""
     call_id: str
     """Shared by the runs of one call: the retries an SDK makes above the wire continue it."""
     parent_id: str | None = None
+    """The call during which a layer, or a scope of the program, made this one."""
     operation: str
     """``chat``, ``embeddings``, …; ``http`` for a request no dialect knows."""
     dialect: str | None = None
+    """The wire API, such as ``openai-chat``; None for plain HTTP."""
     provider: str | None = None
+    """Who answered, by the catalogue of hosts or as ``wrap(provider=…)`` says; None where nobody knows."""
     model: str | None = None
     """As asked for."""
     served_model: str | None = None
@@ -158,11 +167,17 @@ class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=
     target: str
     """URL without query, credentials and fragment."""
     method: str = "POST"
+    """Of the HTTP request."""
     identity: Identity = Identity()
+    """On whose behalf."""
     streamed: bool = False
+    """Whether an event stream was asked for."""
     started_at: float
+    """When the run began."""
     first_event_at: float | None = None
+    """When the first event came; the first bytes, of a plain body."""
     ended_at: float
+    """When the response ended."""
     duration: float
     """Seconds, monotonic, from the first layer to the end of the response."""
     time_to_first_event: float | None = None
@@ -170,23 +185,39 @@ class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=
     overhead: float = 0.0
     """Seconds spent in interlay itself: the duration less the time spent waiting for the wire and the reader."""
     end: End
+    """``complete``, ``closed``, ``cancelled``, ``error`` or ``lost``."""
     error: Failure | None = None
+    """What went wrong, where something did."""
     parameters: dict[str, Any] = {}
     """Temperature, max tokens and their kin; numbers, booleans and short words, no contents."""
     response: Answered | None = None
+    """Facts of the response; None where none came."""
     server: Server | None = None
+    """Where the request was sent."""
     trace: Trace | None = None
+    """The trace this call is part of, where there is one."""
     links: tuple[Link, ...] = ()
+    """Other records that this one has to do with."""
     chunks: Chunks | None = None
+    """How a stream came."""
     key: str | None = None
+    """What a cache knows the request by."""
     attempts: tuple[Attempt, ...] = ()
+    """The requests that were sent, in order."""
     usage: Usage | None = None
+    """What was used, over all attempts; None where nobody reported it."""
     cost: Cost | None = None
+    """What it cost, over all attempts; None for what is no call to a model."""
     cache: CacheOutcome | None = None
+    """What a cache did."""
     verdicts: tuple[Verdict, ...] = ()
+    """What layers decided, in order."""
     changes: tuple[Change, ...] = ()
+    """What was altered or dropped on the way."""
     body: Literal["open", "sealed", "opaque"] = "open"
+    """``open``; ``sealed``: signed above interlay; ``opaque``: not looked into."""
     contents: Contents | None = None
+    """Messages, redacted; None unless they were asked for."""
 
     def to_json(self) -> bytes:
         """The record as one line of JSON, by its public names."""
