@@ -18,7 +18,7 @@ from interlay.model.usage import Usage
 
 AT = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
 PRICER = pricer()
-PROVIDERS = {"openai-chat": "openai", "anthropic-messages": "anthropic"}
+PROVIDERS = {"openai-chat": "openai", "anthropic-messages": "anthropic", "openai-responses": "openai"}
 
 
 def told(each: Exchanged, tracker: Tracker) -> tuple[list[object], Cost]:
@@ -26,9 +26,12 @@ def told(each: Exchanged, tracker: Tracker) -> tuple[list[object], Cost]:
     usage = tracker.usage
     asked = each.codec.outline(each.request).model
     what = Priced(
-        provider=PROVIDERS[each.codec.name], api=each.codec.name, model=tracker.model or asked, requested_model=asked,
+        provider=each.codec.name.partition("-")[0],
+        api=each.codec.name,
+        model=tracker.model or asked,
+        requested_model=asked,
         service_tier=tracker.service_tier,
-    )  # fmt: skip
+    )
     counted = Estimate(
         input_tokens=estimate_request(each.request),
         output_tokens=round(tracker.output_tokens_estimate),

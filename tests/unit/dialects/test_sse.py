@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interlay.dialects._sse import MAX_EVENT, SSEFramer
+from interlay.dialects._sse import MAX_EVENT, SSEFramer, reframed
 from interlay.model.errors import DecodeError
 from interlay.model.protocols import WireEvent
 
@@ -23,6 +23,11 @@ def framed(chunks: list[bytes]) -> Framed:
         events += framer.feed(chunk)
     events += framer.finish()
     return [(event.raw, event.name, event.data) for event in events]
+
+
+def events_of(stream: bytes) -> list[WireEvent]:
+    framer = SSEFramer()
+    return [*framer.feed(stream), *framer.finish()]
 
 
 def data_of(stream: bytes) -> list[bytes]:
@@ -148,3 +153,18 @@ def test_single_bytes_take_linear_time(rng: random.Random) -> None:
     started = time.process_time()
     assert len(framed([bytes([byte]) for byte in stream])) == 1
     assert time.process_time() - started < 3
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@given(
+    before=st.lists(st.sampled_from(["id: 7", ": data: x", "event: e", "data", "data:1", "data: 2"]), max_size=5),
+    data=st.lists(st.text(st.characters(exclude_characters="\r\n", codec="utf-8"), max_size=3), max_size=3),
+)  # fmt: skip
+def test_an_event_with_other_data(end: str, before: list[str], data: list[str]) -> None:
+    wanted = "\n".join(data).encode()
+    [event] = events_of((end.join([*before, "data:0"]) + end + end).encode())
+    raw = reframed(event, wanted)
+    [again] = events_of(raw)
+    assert (again.name, again.data) == (event.name, wanted)
+    kept = [line.encode() for line in before if not line.startswith("data")]
+    assert [line for line in re.split(rb"[\r\n]+", raw) if line and not line.startswith(b"data")] == kept

@@ -37,11 +37,13 @@ def reframed(event: WireEvent, data: bytes) -> bytes:
     lines: list[bytes] = []
     written = False
     for line, end in _LINES.findall(event.raw):
-        if line.removeprefix(_BOM).partition(b":")[0] != b"data":
+        field, _, value = line.partition(b":")
+        if field.removeprefix(_BOM) != b"data":
             lines += (line, end)
         elif not written:
             written = True
-            lines += (b"data: ", data.replace(b"\n", b"\ndata: "), end or b"\n\n")
+            space = b" " if value.startswith(b" ") or data.startswith(b" ") else b""
+            lines += (field, b":", space, data.replace(b"\n", b"\ndata: "), end or b"\n\n")
     return b"".join(lines)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from math import isfinite
 from typing import Any, Final
@@ -11,11 +11,17 @@ import msgspec
 
 from interlay.model import json
 from interlay.model.errors import DecodeError
+from interlay.model.usage import Usage
 
 MAX_COUNT: Final = 2**53
+MAX_RAW: Final = 64 * 1024
+"""Bytes of a usage object that are kept with the figures."""
+_MAX_USAGE: Final = 4 * MAX_RAW
+"""Bytes of a usage object that is read at all."""
 _MAX_EXPONENT: Final = 30
 _MAX_COUNTED: Final = 256 * 1024
 """Bytes of a list whose items are counted."""
+_NUMBERS: Final = msgspec.json.Encoder(decimal_format="number")
 _ITEMS: Final = msgspec.json.Decoder(str | list[msgspec.Raw])
 
 
@@ -89,6 +95,32 @@ def _is_number(value: Any) -> bool:
 def text(value: Any, limit: int = 128) -> str | None:
     """A short string, or None."""
     return value if isinstance(value, str) and len(value) <= limit else None
+
+
+def usage_of_text(raw: bytes, canonical: Callable[[Mapping[str, Any], bytes], Usage]) -> Usage:
+    """What ``canonical`` makes of the usage object that the JSON text ``raw`` is, numbers as they were written. Never
+    raises: what is no object is flagged."""
+    try:
+        fields = json.decode_exact(raw, limit=_MAX_USAGE)
+    except DecodeError:
+        fields = None
+    if not isinstance(fields, dict):
+        return Usage(flags=("usage_invalid",))
+    return canonical(fields, raw)
+
+
+def usage_of_mapping(fields: Mapping[str, Any], canonical: Callable[[Mapping[str, Any], bytes], Usage]) -> Usage:
+    """The same for a usage object that was decoded elsewhere. Never raises."""
+    try:
+        raw = _NUMBERS.encode(fields)
+    except (TypeError, ValueError, RecursionError, OverflowError):
+        return Usage(flags=("usage_invalid",))
+    return canonical(fields, raw)
+
+
+def kept(raw: bytes) -> msgspec.Raw:
+    """The text of a usage object as ``Usage.raw`` keeps it: null in place of a very large one."""
+    return msgspec.Raw(raw if len(raw) <= MAX_RAW else b"null")
 
 
 def items_in(raw: msgspec.Raw) -> int:

@@ -48,7 +48,7 @@ class AnthropicMessages:
         return Tracker()
 
     def usage(self, raw: Mapping[str, Any] | bytes) -> Usage:
-        return figures.parse(raw) if isinstance(raw, bytes) else figures.read(raw)
+        return figures.read(raw) if isinstance(raw, bytes) else figures.of_mapping(raw)
 
     def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
         return failures.decode(body, status, headers)

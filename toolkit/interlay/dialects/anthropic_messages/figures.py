@@ -12,36 +12,23 @@ from typing import Any, Final
 
 import msgspec
 
-from interlay.dialects.counts import Counts, text
+from interlay.dialects.counts import Counts, kept, text, usage_of_mapping, usage_of_text
 from interlay.model import json
 from interlay.model.errors import DecodeError
 from interlay.model.usage import Usage
 
 _NULL: Final = b"null"
-_MAX_RAW: Final = 64 * 1024
-_MAX_BYTES: Final = 4 * _MAX_RAW
 _MAX_ITEMS: Final = 256
-_NUMBERS: Final = msgspec.json.Encoder(decimal_format="number")
 
 
-def parse(raw: bytes) -> Usage:
-    """The usage object with the text ``raw`` in canonical form. Never raises: see ``Usage.flags``."""
-    try:
-        fields = json.decode_exact(raw, limit=_MAX_BYTES)
-    except DecodeError:
-        fields = None
-    if not isinstance(fields, dict):
-        return Usage(flags=("usage_invalid",))
-    return _canonical(fields, raw)
+def read(raw: bytes) -> Usage:
+    """Usage from the JSON text of a usage object. Never raises: what is wrong is in ``Usage.flags``."""
+    return usage_of_text(raw, _canonical)
 
 
-def read(fields: Mapping[str, Any]) -> Usage:
-    """A usage object in canonical form. Never raises: see ``Usage.flags``."""
-    try:
-        raw = _NUMBERS.encode(fields)
-    except (TypeError, ValueError, RecursionError, OverflowError):
-        return Usage(flags=("usage_invalid",))
-    return _canonical(fields, raw)
+def of_mapping(fields: Mapping[str, Any]) -> Usage:
+    """Usage from the members of a usage object that was decoded elsewhere. Never raises."""
+    return usage_of_mapping(fields, _canonical)
 
 
 def _canonical(fields: Mapping[str, Any], raw: bytes) -> Usage:
@@ -68,7 +55,7 @@ def _canonical(fields: Mapping[str, Any], raw: bytes) -> Usage:
         tools=_tools(counts, fields.get("server_tool_use")),
         service_tier=text(fields.get("service_tier")),
         flags=counts.flags,
-        raw=msgspec.Raw(raw if len(raw) <= _MAX_RAW else _NULL),
+        raw=kept(raw),
     )
 
 

@@ -60,7 +60,7 @@ def finish_of(word: str | None) -> str | None:
 def _read(raw: Object) -> ChatResponse:
     word = a_str(raw.get("stop_reason"))
     found = a_dict(raw.get("usage"))
-    usage = None if found is None else figures.read(found)
+    usage = None if found is None else figures.of_mapping(found)
     return ChatResponse(
         id=a_str(raw.get("id")),
         model=a_str(raw.get("model")),

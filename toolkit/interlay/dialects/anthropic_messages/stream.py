@@ -131,7 +131,7 @@ def _index(raw: Object) -> int:
 
 
 def _usage(found: object) -> Usage | None:
-    return figures.read(found) if isinstance(found, dict) else None
+    return figures.of_mapping(found) if isinstance(found, dict) else None
 
 
 def _write(deltas: Sequence[Delta]) -> list[Object]:

@@ -102,10 +102,10 @@ class Tracker:
         """Exact once ``message_delta`` came; before that only the input side is known, and ``output_tokens`` is
         None."""
         if self._final is not None:
-            return figures.parse(self._final if self._start is None else figures.merge(self._start, self._final))
+            return figures.read(self._final if self._start is None else figures.merge(self._start, self._final))
         if self._start is None:
             return None
-        return msgspec.structs.replace(figures.parse(self._start), output_tokens=None, reasoning_tokens=0)
+        return msgspec.structs.replace(figures.read(self._start), output_tokens=None, reasoning_tokens=0)
 
     def event(self, event: WireEvent) -> None:
         data = event.data

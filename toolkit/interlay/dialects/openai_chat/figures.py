@@ -13,13 +13,10 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from interlay.dialects.counts import MAX_COUNT, Counts, text
+from interlay.dialects.counts import MAX_COUNT, Counts, kept, text, usage_of_mapping, usage_of_text
 from interlay.model import json
 from interlay.model.errors import DecodeError
 from interlay.model.usage import Usage
-
-MAX_RAW: Final = 64 * 1024
-"""Bytes of a usage object that are kept with the figures."""
 
 _TICKS: Final = 10
 """xAI states costs in ticks: 10^10 to the US dollar."""
@@ -75,13 +72,7 @@ def read(raw: bytes) -> Usage:
         # What nearly all responses carry is read in one typed pass; anything else number by number.
         if (usage := _plain(figures, raw)) is not None:
             return usage
-    try:
-        fields = json.decode_exact(raw)
-    except DecodeError:
-        fields = None
-    if not isinstance(fields, dict):
-        return Usage(flags=("usage_invalid",))
-    return canonical(fields, raw)
+    return usage_of_text(raw, _canonical)
 
 
 def _plain(said: _Figures, raw: bytes) -> Usage | None:
@@ -116,24 +107,17 @@ def _plain(said: _Figures, raw: bytes) -> Usage | None:
         accepted_prediction_tokens=completion.accepted_prediction_tokens or 0,
         rejected_prediction_tokens=completion.rejected_prediction_tokens or 0,
         service_tier=text(said.service_tier),
-        raw=_kept(raw),
+        raw=kept(raw),
     )
     return usage if _consistent(usage) else None
 
 
 def of_mapping(fields: Mapping[str, Any]) -> Usage:
     """Usage from the members of a usage object that was decoded elsewhere. Never raises."""
-    try:
-        return canonical(fields, _numbers.encode(fields))
-    except (TypeError, ValueError, OverflowError, RecursionError):
-        return Usage(flags=("usage_invalid",))
+    return usage_of_mapping(fields, _canonical)
 
 
-_numbers: Final = msgspec.json.Encoder(decimal_format="number")
-
-
-def canonical(fields: Mapping[str, Any], raw: bytes) -> Usage:
-    """Usage from the members of a usage object, whose JSON text is ``raw``. Never raises."""
+def _canonical(fields: Mapping[str, Any], raw: bytes) -> Usage:
     counts = Counts(fields)
     inputs, outputs = counts.get("prompt_tokens"), counts.get("completion_tokens")
     total = counts.get("total_tokens")
@@ -180,7 +164,7 @@ def canonical(fields: Mapping[str, Any], raw: bytes) -> Usage:
         tools=_tools(counts),
         service_tier=text(fields.get("service_tier")),
         cost=_cost(counts, fields),
-        raw=_kept(raw),
+        raw=kept(raw),
     )
     if not _consistent(usage):
         counts.flag("usage_inconsistent")
@@ -225,7 +209,3 @@ def _cost(counts: Counts, fields: Mapping[str, Any]) -> Decimal | None:
             return amount
     ticks = counts.money("cost_in_usd_ticks")
     return None if ticks is None else ticks.scaleb(-_TICKS)
-
-
-def _kept(raw: bytes) -> msgspec.Raw:
-    return msgspec.Raw(raw if len(raw) <= MAX_RAW else b"null")

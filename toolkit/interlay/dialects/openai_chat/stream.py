@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from interlay.dialects._codec import Object, a_dict, a_str, an_int, without_none
 from interlay.dialects._places import said_by
+from interlay.dialects.counts import objects
 from interlay.dialects.openai_chat import figures
 from interlay.dialects.openai_chat.parts import ORIGIN, decode_audio, decode_part, encode_part, is_detail
 from interlay.dialects.openai_chat.places import rewritten
@@ -81,7 +82,7 @@ def _deltas(chunk: Object) -> list[Delta]:
     error = chunk.get("error")
     if error:
         deltas.append(_error(error))
-    for choice in _objects(chunk.get("choices")):
+    for choice in objects(chunk.get("choices")):
         index = an_int(choice.get("index")) or 0
         delta = a_dict(choice.get("delta"))
         if delta is not None:
@@ -97,10 +98,6 @@ def _deltas(chunk: Object) -> list[Delta]:
     if deltas:
         deltas[0].raw = chunk
     return deltas
-
-
-def _objects(value: Any) -> list[Object]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _error(error: Any) -> Delta:
@@ -121,7 +118,7 @@ def _of_delta(delta: Object, choice: int, chunk: Object) -> list[Delta]:
         if content:
             deltas.append(Delta(kind="text", choice=choice, text=content))
     elif isinstance(content, list):
-        for item in _objects(content):
+        for item in objects(content):
             deltas.append(_of_part(decode_part(item), choice))
     refusal = a_str(delta.get("refusal"))
     if refusal:
@@ -131,7 +128,7 @@ def _of_delta(delta: Object, choice: int, chunk: Object) -> list[Delta]:
         part = decode_audio(audio)
         text = part.transcript if isinstance(part, Audio) else None
         deltas.append(Delta(kind="audio", choice=choice, text=text or "", part=part))
-    for place, call in enumerate(_objects(delta.get("tool_calls"))):
+    for place, call in enumerate(objects(delta.get("tool_calls"))):
         block = an_int(call.get("index"))
         deltas += _of_call(call, choice, place if block is None else block)
     function = a_dict(delta.get("function_call"))
@@ -139,7 +136,7 @@ def _of_delta(delta: Object, choice: int, chunk: Object) -> list[Delta]:
         deltas += _of_call({"function": function}, choice, 0)
     annotations = delta.get("annotations")
     if isinstance(annotations, list) and annotations:
-        cited = Text(text="", citations=_objects(annotations), origin=ORIGIN)
+        cited = Text(text="", citations=objects(annotations), origin=ORIGIN)
         deltas.append(Delta(kind="citation", choice=choice, part=cited))
     return deltas
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from interlay.dialects._sse import reframed
 from interlay.dialects.counts import text
 from interlay.dialects.openai_chat import failures, figures
 from interlay.model import json
@@ -251,12 +252,12 @@ def hide_usage(event: WireEvent) -> bytes:
         start, end = match.span()
         if raw.startswith(data, 6) and raw.startswith(b"data: "):
             return b"".join((raw[: start + 6], raw[end + 6 :]))
-        return _reframed(event, data[:start] + data[end:])
+        return reframed(event, data[:start] + data[end:])
     try:
         found = {member.key: data[member.value : member.end] for member in members(data)}
         usage = found.get("usage", b"")
         if usage == b"null":
-            return _reframed(event, cut_member(data, "usage"))
+            return reframed(event, cut_member(data, "usage"))
         if usage.startswith(b"{") and _EMPTY.fullmatch(found.get("choices", b"")):
             return b""
     except DecodeError:
@@ -265,12 +266,3 @@ def hide_usage(event: WireEvent) -> bytes:
 
 
 _EMPTY: Final = re.compile(rb"\[[ \t\r\n]*\]")
-
-
-def _reframed(event: WireEvent, data: bytes) -> bytes:
-    """The event with other data, which stands where the old stood; over several lines it is put on new ones."""
-    assert event.data is not None
-    if event.data in event.raw:
-        return event.raw.replace(event.data, data, 1)
-    name = [b"event: " + event.name.encode()] if event.name is not None else []
-    return b"\n".join([*name, *(b"data: " + line for line in data.split(b"\n")), b"", b""])
