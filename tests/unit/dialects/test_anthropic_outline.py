@@ -66,6 +66,7 @@ def test_all_parameters_and_no_contents() -> None:
         "thinking": {"type": "enabled", "budget_tokens": 1024},
         "output_config": {"effort": "high"},
         "service_tier": "auto",
+        "speed": "fast",
         "tools": [{"name": "canary"}],
         "system": "canary",
         "messages": [{"role": "user", "content": "canary"}],
@@ -84,6 +85,7 @@ def test_all_parameters_and_no_contents() -> None:
             "reasoning_budget": 1024,
             "reasoning_effort": "high",
             "service_tier": "auto",
+            "speed": "fast",
             "tool_count": 1,
         },
     )
@@ -99,6 +101,7 @@ def test_wrong_types_are_left_out_and_the_rest_is_read(wrong: Any) -> None:
         "thinking",
         "output_config",
         "service_tier",
+        "speed",
         "tools",
     )
     for field in fields:

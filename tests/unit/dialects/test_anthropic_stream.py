@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.dialects.anthropic_recordings import BODIES, DIALECT, STREAMS, Recorded, events_of, name, sse
 
+from interlay.cost import price
 from interlay.dialects.anthropic_messages.assembly import message_of
 from interlay.dialects.anthropic_messages.tracker import Tracker
 from interlay.model.messages import Reasoning, Text, ToolCall
@@ -325,6 +326,18 @@ def test_a_tail_without_usage_says_nothing(tail: bytes) -> None:
             ),
         ),
         (
+            {"input_tokens": 1, "output_tokens": 2, "service_tier": "standard", "speed": "fast"},
+            Usage(input_tokens=1, output_tokens=2, service_tier="fast"),
+        ),
+        (
+            {"input_tokens": 1, "output_tokens": 2, "service_tier": "standard", "speed": "standard"},
+            Usage(input_tokens=1, output_tokens=2, service_tier="standard"),
+        ),
+        (
+            {"input_tokens": 1, "output_tokens": 2, "service_tier": "batch", "speed": "fast"},
+            Usage(input_tokens=1, output_tokens=2, service_tier="batch"),
+        ),
+        (
             {"input_tokens": 1, "cache_creation_input_tokens": 5, "output_tokens": 1},
             Usage(input_tokens=6, output_tokens=1, cache_write_tokens=5, cache_write_5m_tokens=5),
         ),
@@ -383,6 +396,19 @@ def test_usage_in_canonical_form(wire: dict[str, Any], canonical: Usage) -> None
         assert json.loads(bytes(found.raw)) == wire
         fields = {field: getattr(found, field) for field in found.__struct_fields__ if field != "raw"}
         assert Usage(**fields) == canonical
+
+
+@pytest.mark.parametrize(("speed", "amount"), [("standard", 48), ("fast", 96)])
+def test_fast_answers_have_prices_of_their_own(speed: str, amount: int) -> None:
+    tracker = track(
+        sse(
+            {"type": "message_start", "message": {"usage": {"input_tokens": 10**6, "speed": speed}}},
+            {"type": "message_delta", "usage": {"output_tokens": 10**6}},
+        )
+    )
+    assert tracker.service_tier == ("fast" if speed == "fast" else None)
+    cost = price(tracker.usage, api="messages", model="claude-fable-5-2", at="2026-11-24T12:00:00Z")
+    assert (cost.amount, cost.flags) == (amount, ())
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"null", b"{", b'{"input_tokens":NaN}', b"\xff"])

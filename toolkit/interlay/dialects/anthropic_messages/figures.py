@@ -17,6 +17,8 @@ from interlay.model import json
 from interlay.model.errors import DecodeError
 from interlay.model.usage import Usage
 
+FAST: Final = "fast"
+"""The one word of the usage member ``speed`` that has prices of its own."""
 _NULL: Final = b"null"
 _MAX_ITEMS: Final = 256
 
@@ -53,10 +55,16 @@ def _canonical(fields: Mapping[str, Any], raw: bytes) -> Usage:
         cache_write_1h_tokens=whole.long,
         reasoning_tokens=reasoning,
         tools=_tools(counts, fields.get("server_tool_use")),
-        service_tier=text(fields.get("service_tier")),
+        service_tier=_tier(fields),
         flags=counts.flags,
         raw=kept(raw),
     )
+
+
+def _tier(fields: Mapping[str, Any]) -> str | None:
+    """The tier that prices go by: ``fast``, the API's faster inference, is not combined with others."""
+    tier = text(fields.get("service_tier"))
+    return FAST if fields.get("speed") == FAST and tier in (None, "standard") else tier
 
 
 class _Tokens:

@@ -31,6 +31,7 @@ class _Request(msgspec.Struct):
     top_p: float | None = None
     top_k: int | None = None
     service_tier: str | None = None
+    speed: str | None = None
     stop_sequences: msgspec.Raw = _NOTHING
     thinking: _Thinking | None = None
     output_config: _OutputConfig | None = None
@@ -66,6 +67,7 @@ def _parameters(request: _Request) -> dict[str, Any]:
         found["reasoning_effort"] = effort
     if count := items_in(request.tools):
         found["tool_count"] = count
-    if (tier := text(request.service_tier)) is not None:
-        found["service_tier"] = tier
+    for name in ("service_tier", "speed"):
+        if (word := text(getattr(request, name))) is not None:
+            found[name] = word
     return found

@@ -121,5 +121,5 @@ def write_usage(usage: Usage) -> Object:
     if usage.tools:
         fields["server_tool_use"] = {f"{name}_requests": count for name, count in usage.tools.items()}
     if usage.service_tier is not None:
-        fields["service_tier"] = usage.service_tier
+        fields["speed" if usage.service_tier == figures.FAST else "service_tier"] = usage.service_tier
     return fields
