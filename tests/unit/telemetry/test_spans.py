@@ -90,8 +90,13 @@ def test_a_block_is_an_error_of_the_call() -> None:
 
 
 def test_a_shadow_verdict_is_not_told_as_one() -> None:
-    call, _ = tree(record(verdicts=(Verdict(layer="Guard", action="block", shadow=True),)))
-    assert "interlay.guard.verdict" not in call.attributes
+    (chat,) = tree(record(verdicts=(Verdict(layer="Guard", action="block", shadow=True),)))
+    assert "interlay.guard.verdict" not in chat.attributes
+
+
+def test_what_a_guard_allowed_is_told_with_the_call() -> None:
+    call, chat = tree(record(verdicts=(Verdict(layer="Guard", action="allow"),)))
+    assert (call.attributes["interlay.guard.verdict"], chat.parent_id) == ("allow", call.span_id)
 
 
 def test_a_failed_call_is_an_error_all_the_way() -> None:

@@ -135,7 +135,7 @@ def run(record: Record) -> Facts:
             facts["cache_age"] = cache.age
     if record.verdicts:
         # The gravest of what was decided in earnest.
-        verdicts = [verdict.action for verdict in record.verdicts if not verdict.shadow]
+        verdicts = [v.action for v in record.verdicts if not v.shadow and v.action != "retry"]
         if verdicts:
             facts["verdict"] = max(verdicts, key=_GRAVITY.index)
     if record.changes:

@@ -143,7 +143,12 @@ TOKENS_USED: Final = _count(
 )
 CACHE: Final = _count("interlay.cache.requests", "{request}", "Look-ups, by what they found", *_named("cache_outcome"))
 CHECKS: Final = _count(
-    "interlay.guard.checks", "{check}", "What guards decided", "interlay.guard.name", *_named("verdict")
+    "interlay.guard.checks",
+    "{check}",
+    "What guards decided",
+    "interlay.guard.name",
+    *_named("verdict"),
+    "interlay.shadow",
 )
 CHECK_DURATION: Final = _seconds("interlay.guard.duration", "Time that guards took to decide", ("interlay.guard.name",))
 RETRIES: Final = _count(

@@ -36,6 +36,8 @@ SERIES: Final = 2_000
 _OVERFLOW: Final = {"otel.metric.overflow": True}
 _TENANTS: Final = 100
 """Tenants that are told apart; the rest are ``other``."""
+_NO_GUARDS: Final = frozenset(("retry", "timeout"))
+"""Layers whose verdicts are told by attempts and ends."""
 _BATCH: Final = 256
 _FULL: Final = 8_192
 """Records that wait when the runner stands still, before a caller measures them itself."""
@@ -210,7 +212,9 @@ class Metrics(Observer):
         if cost is not None and cost.avoided is not None:
             add(ins.SAVED, (record.model, self._tenant(record)), float(cost.avoided))
         for verdict in record.verdicts:
-            add(ins.CHECKS, (verdict.layer, verdict.action), 1)
+            if verdict.layer in _NO_GUARDS:
+                continue
+            add(ins.CHECKS, (verdict.layer, verdict.action, "true" if verdict.shadow else None), 1)
             if verdict.seconds:
                 add(ins.CHECK_DURATION, (verdict.layer,), verdict.seconds)
         if record.operation != "http":

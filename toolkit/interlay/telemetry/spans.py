@@ -80,7 +80,9 @@ def spans_of(record: Record, told: Told, sample_ratio: float | None = None, *, w
         facts["sample_ratio"] = sample_ratio
     groups = exchanges(record)
     tree = _Tree(record, told)
-    if len(groups) == 1 and not whole and record.cache is None and not record.verdicts:
+    # That something was tried again is told by its attempts, and a shadow changes nothing.
+    judged = any(verdict.action != "retry" and not verdict.shadow for verdict in record.verdicts)
+    if len(groups) == 1 and not whole and not judged and record.cache is None:
         tree.exchange(groups[0], facts)
     else:
         tree.call(groups, facts)
