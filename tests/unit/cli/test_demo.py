@@ -20,9 +20,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def told(home: Path) -> str:
-    """The story as a pipe gets it, told behind a proxy that is not there."""
+    """The story as a pipe gets it, told behind a proxy, and beside a collector, that are not there."""
     nowhere = "http://127.0.0.1:1"
-    done = interlay("demo", INTERLAY_HOME=str(home), HTTP_PROXY=nowhere, HTTPS_PROXY=nowhere, ALL_PROXY=nowhere)
+    proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), nowhere)
+    done = interlay("demo", INTERLAY_HOME=str(home), OTEL_EXPORTER_OTLP_ENDPOINT=nowhere, **proxies)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 

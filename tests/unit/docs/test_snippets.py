@@ -19,7 +19,11 @@ def names(page: Path) -> str:
 
 @pytest.mark.timeout(600)
 def test_the_examples_of_every_page_run() -> None:
-    environment = {k: v for k, v in os.environ.items() if not k.upper().endswith(("_PROXY", "_API_KEY", "_BASE_URL"))}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.upper().endswith(("_PROXY", "_API_KEY", "_BASE_URL")) and not name.startswith("OTEL_")
+    }
     pages = [str(page) for page in PAGES if any(blocks(page))]
     assert len(pages) > 10
     command = [sys.executable, "-W", "error", str(RUNNER), *pages]

@@ -46,7 +46,8 @@ Three lines for your own program:
 @common
 def command(settings: Settings) -> None:
     """Tell the story, a tree for each call, and what it came to."""
-    setup()
+    # Whatever the environment says of collectors and contents: the demo stays on this machine.
+    setup(contents=False, export=False, prometheus=False, tracer_provider=False, meter_provider=False)
     terminal, told = Terminal(settings), []
     terminal.print([Text(_HELLO, style="dim"), Text()])
     for title, records in tell():
