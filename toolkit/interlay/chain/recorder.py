@@ -147,29 +147,30 @@ class Recorder:
 
     def __init__(self, runner: Runner) -> None:
         self.runner = runner
-        self.ring = Ring()
         self.journal: Appender | None = None
         self.contents = False
         """Whether new runs keep messages."""
         self.dropped = 0
         """Records the observers' queue had no room for."""
-        self._lock = threading.Lock()
         self._listeners: tuple[Guarded, ...] = ()
         self.listens = False
         """Whether somebody gets every record of the process."""
-        self._pending: deque[Run] = deque()
-        self._asked = False
         self._reset()
         recorder = weakref.ref(self)
 
         def in_child() -> None:
             if (self_ := recorder()) is not None:
-                self_._pending.clear()  # noqa: SLF001 - its own
-                self_._reset()  # noqa: SLF001
+                self_._reset()  # noqa: SLF001 - its own
 
         os.register_at_fork(after_in_child=in_child)
 
     def _reset(self) -> None:
+        """Begin anew: what a forked child inherits is its parent's to record, and its locks may be held for ever."""
+        self.ring = Ring()
+        self.process = object()
+        """Stands for this process, and for none that is forked from it."""
+        self._pending: deque[Run | Record] = deque()
+        self._lock = threading.Lock()
         # Reentrant, as the price book may log, and a program's log handler may look at records.
         self._settling = threading.RLock()
         self._asked = False
@@ -201,27 +202,25 @@ class Recorder:
         """A run was sealed. Where somebody waits for its record (the journal, an observer), or it holds much, the
         record is made here and now; else by the runner, or by whoever looks first. The journal's append is the only
         I/O, and it never raises."""
+        if run.process is not self.process:
+            return  # a copy, in a child that was forked meanwhile: the run is its parent's
         journal, observers = self.journal, run.observers
         if journal is None and not observers and not self.listens and not run.keeps_contents and _is_small(run):
-            self._pending.append(run)
-            waiting = len(self._pending)
-            if waiting >= _MAX_PENDING:
-                self.settle()
-            elif waiting >= _BATCH and not self._asked:
-                self._asked = True
-                if not self.runner.submit(self.settle):
-                    self._asked = False
+            self._wait_for(run)
             return
         self.settle()
         record = self._record(run)
-        if record is None:
+        if record is not None:
+            self._hand_out(record, observers)
+
+    def keep(self, record: Record) -> None:
+        """Take a record that was made already: that of a function. Never raises."""
+        if self.journal is None and not self.listens:
+            self._wait_for(record)
             return
-        if journal is not None:
-            journal.append(record.to_json())
-        if observers or self.listens:
-            for observer in (*observers, *self._listeners):
-                if observer.on_end is not None:
-                    self._give(observer, observer.on_end, record)
+        self.settle()
+        self.ring.append(record)
+        self._hand_out(record, ())
 
     def settle(self) -> None:
         """Make the records of all runs that were sealed."""
@@ -230,7 +229,30 @@ class Recorder:
         with self._settling:
             self._asked = False
             while self._pending:
-                self._record(self._pending.popleft())
+                sealed = self._pending.popleft()
+                if isinstance(sealed, Record):
+                    self.ring.append(sealed)
+                else:
+                    self._record(sealed)
+
+    def _wait_for(self, sealed: Run | Record) -> None:
+        """Nobody waits for this one: it has its turn with others."""
+        self._pending.append(sealed)
+        waiting = len(self._pending)
+        if waiting >= _MAX_PENDING:
+            self.settle()
+        elif waiting >= _BATCH and not self._asked:
+            self._asked = True
+            if not self.runner.submit(self.settle):
+                self._asked = False
+
+    def _hand_out(self, record: Record, observers: tuple[Guarded, ...]) -> None:
+        if self.journal is not None:
+            self.journal.append(record.to_json())
+        if observers or self.listens:
+            for observer in (*observers, *self._listeners):
+                if observer.on_end is not None:
+                    self._give(observer, observer.on_end, record)
 
     def _record(self, run: Run) -> Record | None:
         try:

@@ -94,12 +94,14 @@ class Run:
 
     __slots__ = (
         "asked_usage", "cache", "call", "changes", "duration", "end", "entered_seconds", "failure",
-        "keeps_contents", "key", "links", "monitor", "observers", "overhead", "price", "recorder", "sealed",
+        "keeps_contents", "key", "links", "monitor", "observers", "overhead", "price", "process", "recorder", "sealed",
         "sendings", "started", "started_at", "status", "trace", "verdicts",
     )  # fmt: skip
 
     def __init__(self, recorder: Recorder, price: PriceFn | None, observers: tuple[Guarded, ...]) -> None:
         self.recorder = recorder
+        self.process = recorder.process
+        """Whose run this is."""
         self.observers = observers
         self.price = price
         self.keeps_contents = recorder.contents
