@@ -31,6 +31,8 @@ class Runner:
         self._limit = limit
         self.dropped = 0
         """Work that found the queue full."""
+        self.farewells: list[Work] = []
+        """Done by ``close``, and so when the process ends, before what is queued is drained."""
         self._reset()
         runner = weakref.ref(self)
 
@@ -92,6 +94,8 @@ class Runner:
         thread, self._closed = self._thread, True
         if thread is None:
             return
+        for work in self.farewells:
+            work()
         self.drain()
         self._queue.put(None)
         thread.join(_DRAIN_SECONDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from collections.abc import Awaitable, Callable
@@ -438,6 +439,14 @@ def _call(hook: Hook, end: End, failure: Failure | None) -> None:
         hook(end, failure)
     except Exception:
         logger.exception("an end hook failed")
+
+
+def lose_open() -> None:
+    """Tell every stream that nobody has read to its end that it is lost, for the process ends. Finalisers would do it
+    later, but then modules are half gone. The collector is asked for them, so that no call pays for a list."""
+    for found in gc.get_objects():
+        if type(found) is Stream:
+            found._tell("lost")  # noqa: SLF001 - its own
 
 
 class Bytes:

@@ -6,7 +6,7 @@ import os
 from functools import cache
 from pathlib import Path
 from time import monotonic
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -14,14 +14,18 @@ from interlay import __version__
 from interlay.chain.journal import Journal
 from interlay.chain.recorder import Recorder
 from interlay.chain.runner import Runner
+from interlay.chain.stream import lose_open
 from interlay.cost import pricer
 from interlay.model.cost import PriceFn
 from interlay.model.record import Record
+from interlay.telemetry import logs as logging_
 from interlay.telemetry.settings import wants_contents
 from interlay.telemetry.setup import Export, Telemetry
 from interlay.telemetry.shipping import Delivery
 
 recorder: Final = Recorder(Runner())
+logging_.install()
+recorder.runner.farewells.append(lose_open)
 
 
 class Flushed(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +64,7 @@ def setup(
     prometheus: tuple[str, int] | bool | None = None,
     tracer_provider: object = None,
     meter_provider: object = None,
+    logs: Literal["text", "json"] | None = None,
 ) -> None:
     """Keep a journal of all records from now on, ship it where it is wanted, and say whether messages are kept.
 
@@ -81,6 +86,8 @@ def setup(
         tracer_provider: the program's own OpenTelemetry provider, in which each call is to be a span. None: the
             global one, where one was set before; False: none.
         meter_provider: likewise, for metrics.
+        logs: write what interlay itself has to say (``logging`` under ``interlay.*``, one line a change of state) to
+            stderr, as text or as JSON. None leaves it to the program's own handlers. Secrets are blanked in any case.
 
     Raises:
         ConfigError: for a setting that is wrong, by its name; nothing is changed then.
@@ -99,6 +106,7 @@ def setup(
     )
     if _process.telemetry is not None:
         _process.telemetry.close()
+    logging_.show(logs)
     recorder.contents = keep_contents
     recorder.journal = keeper
     _process.telemetry = telemetry
