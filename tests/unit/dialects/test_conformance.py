@@ -259,7 +259,7 @@ class TestRewriting:
     @pytest.mark.parametrize("each", STREAMS, ids=name)
     def test_leaves_nothing_of_the_old_text(self, each: Exchanged) -> None:
         for event in framed(each.codec, each.answer):
-            said = dict.fromkeys(texts(each.codec.event_places(event)), SNOWMAN)
+            said = dict.fromkeys((place.channel for place in each.codec.event_places(event)), SNOWMAN)
             if not said:
                 continue
             for made in framed(each.codec, each.codec.rewrite(event, said, said)):

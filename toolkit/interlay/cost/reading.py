@@ -65,16 +65,6 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 
 
 SHAPES: Final[Mapping[str, Shape]] = {
-    "openai-responses": Shape(
-        input=(("input_tokens",),),
-        output=(("output_tokens",),),
-        total=("total_tokens",),
-        parts={
-            "cache_read_tokens": ("input_tokens_details", "cached_tokens"),
-            "cache_write_tokens": ("input_tokens_details", "cache_write_tokens"),
-            "reasoning_tokens": ("output_tokens_details", "reasoning_tokens"),
-        },
-    ),
     "openai-embeddings": Shape(input=(("prompt_tokens",),), total=("total_tokens",), parts={}),
     "openai-images": Shape(
         input=(("input_tokens",),),
