@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from interlay.entry.clients import wrap as wrap
     from interlay.entry.instrument import instrument as instrument
     from interlay.entry.instrument import uninstrument as uninstrument
+    from interlay.entry.observe import observe as observe
     from interlay.entry.process import flush as flush
     from interlay.entry.process import last as last
     from interlay.entry.process import setup as setup
@@ -49,6 +50,7 @@ _HOMES = {
     "flush": "interlay.entry.process",
     "instrument": "interlay.entry.instrument",
     "last": "interlay.entry.process",
+    "observe": "interlay.entry.observe",
     "setup": "interlay.entry.process",
     "uninstrument": "interlay.entry.instrument",
     "unwrap": "interlay.entry.clients",
@@ -72,6 +74,7 @@ __all__ = [
     "flush",
     "instrument",
     "last",
+    "observe",
     "setup",
     "uninstrument",
     "unwrap",
