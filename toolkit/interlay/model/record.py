@@ -155,7 +155,8 @@ class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=
     parent_id: str | None = None
     """The call during which a layer, or a scope of the program, made this one."""
     operation: str
-    """``chat``, ``embeddings``, …; ``http`` for a request no dialect knows."""
+    """``chat``, ``embeddings``, …; ``http`` for a request no dialect knows; ``tool``, ``agent`` or ``workflow`` for a
+    function that is observed."""
     dialect: str | None = None
     """The wire API, such as ``openai-chat``; None for plain HTTP."""
     provider: str | None = None
@@ -165,8 +166,9 @@ class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=
     served_model: str | None = None
     """As the response names it."""
     target: str
-    """URL without query, credentials and fragment."""
+    """URL without query, credentials and fragment; a function's name."""
     method: str = "POST"
+    """Empty for a function."""
     """Of the HTTP request."""
     identity: Identity = Identity()
     """On whose behalf."""
