@@ -9,6 +9,7 @@ from typing import Final
 from rich.text import Text
 
 from interlay.cli import words
+from interlay.cli.family import Family
 from interlay.cli.table import Column, Table
 from interlay.cli.terminal import Looks
 from interlay.model.cost import Cost, CostLine
@@ -31,12 +32,18 @@ _WHY: Final = {
 }
 
 
-def cost_lines(call: FoldedCall, looks: Looks) -> Iterator[Text]:
-    """A table of quantities, prices and amounts, and how sure the sum is."""
-    cost = call.cost
-    if cost is None:
+def cost_lines(family: Family, looks: Looks) -> Iterator[Text]:
+    """A table of quantities, prices and amounts, and how sure the sum is; the sum with the calls inside."""
+    if family.call.cost is not None:
+        yield from _own(family.call, family.call.cost, looks)
+    elif family.cost is None:
         yield Text("  cost  - (no call to a model)", style="dim")
-        return
+    if family.inside and family.cost is not None:
+        unknown = f", and {family.unknown} of unknown cost" if family.unknown else ""
+        yield Text("  with all inside  ").append(words.money(family.cost), style="bold").append(unknown)
+
+
+def _own(call: FoldedCall, cost: Cost, looks: Looks) -> Iterator[Text]:
     rows = [_row(line) for line in cost.lines]
     unbilled = sum(1 for attempt in call.sends if attempt.error is not None and not attempt.billed)
     if unbilled and cost.lines:

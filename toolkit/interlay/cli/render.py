@@ -7,7 +7,7 @@ picture of the same lines.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +15,7 @@ from rich.text import Text
 
 from interlay.cli import words
 from interlay.cli.costs import cost_lines
+from interlay.cli.family import Family
 from interlay.cli.table import Column, Table, ascii_only
 from interlay.cli.terminal import Looks
 from interlay.model.record import Attempt, Chunks, Record, Verdict
@@ -78,9 +79,13 @@ def call_row(call: FoldedCall, looks: Looks, now: float, wide: tuple[int, int] =
     ]
 
 
-def call_lines(call: FoldedCall, looks: Looks, *, messages: bool = False) -> list[Text]:
-    """One call in full: its head, its tree, its cost; its messages if asked for and kept."""
-    lines = [*_head(call, looks), *_facts(call, looks), *_tree(call, looks), Text(), *cost_lines(call, looks)]
+def call_lines(family: Family | FoldedCall, looks: Looks, *, messages: bool = False) -> list[Text]:
+    """One call in full: its head, its tree with the calls inside of it, its cost; its messages if asked for and
+    kept.
+    """
+    family = family if isinstance(family, Family) else Family(family)
+    call = family.call
+    lines = [*_head(family, looks), *_facts(call, looks), *_tree(family, looks), Text(), *cost_lines(family, looks)]
     if messages:
         lines += [Text(), *_messages(call)]
     return lines if looks.unicode else [ascii_only(line) for line in lines]
@@ -88,7 +93,7 @@ def call_lines(call: FoldedCall, looks: Looks, *, messages: bool = False) -> lis
 
 def call_tree(call: FoldedCall, looks: Looks) -> list[Text]:
     """One call in brief: its head, with what interlay itself took, and its tree."""
-    lines = [*_head(call, looks, brief=True), *_tree(call, looks)]
+    lines = [*_head(Family(call), looks, brief=True), *_tree(Family(call), looks)]
     return lines if looks.unicode else [ascii_only(line) for line in lines]
 
 
@@ -97,12 +102,13 @@ def _roomless(column: Column) -> Column:
 
 
 def _where(record: Record) -> str:
-    """What a plain HTTP request was for, as far as a URL tells."""
-    return words.clean(f"{record.method} {record.target.partition('://')[2] or record.target}")
+    """What a plain HTTP request was for, as far as a URL tells; the name of a function that is observed."""
+    return words.clean(f"{record.method} {record.target.partition('://')[2] or record.target}".strip())
 
 
-def _head(call: FoldedCall, looks: Looks, *, brief: bool = False) -> Iterator[Text]:
+def _head(family: Family, looks: Looks, *, brief: bool = False) -> Iterator[Text]:
     """What was called, and the figures that matter most."""
+    call = family.call
     record, how = call.last, words.ended(call)
     head = Text().append(f"{how.sign} ", style=f"bold {how.style}")
     head.append(f"{words.clean(record.operation)} {words.models(record, brief=brief) or _where(record)}", style="bold")
@@ -110,8 +116,10 @@ def _head(call: FoldedCall, looks: Looks, *, brief: bool = False) -> Iterator[Te
     into, out = words.used(call)
     if into:
         figures.append(f"   {into} > {out} tok")
-    if call.cost is not None:
-        figures.append("   ").append(words.money(call.cost), style="bold")
+    if family.inside:
+        figures.append(f"   {sum(1 for _ in family.everybody()) - 1:,} inside")
+    if family.cost is not None:
+        figures.append("   ").append(words.money(family.cost), style="bold")
     if brief:
         figures.append(f"   interlay {_overhead(call)}", style="dim")
     if head.cell_len + figures.cell_len <= looks.width:
@@ -127,7 +135,7 @@ def _facts(call: FoldedCall, looks: Looks) -> Iterator[Text]:
     facts = [
         words.ended(call).words + (", streamed" if record.streamed else ""),
         f"first token {words.duration(record.time_to_first_event)}" if record.time_to_first_event is not None else "",
-        f"overhead {_overhead(call)}",
+        f"overhead {_overhead(call)}" if call.sends else "",
         f"tenant {identity.tenant}" if identity.tenant else "",
         f"user {identity.user}" if identity.user else "",
         f"session {identity.session}" if identity.session else "",
@@ -176,8 +184,9 @@ class _Line:
     """Seconds after the call began; None where that was not kept."""
 
 
-def _tree(call: FoldedCall, looks: Looks) -> Iterator[Text]:
-    found = list(_lines(call))
+def _tree(family: Family, looks: Looks) -> Iterator[Text]:
+    call = family.call
+    found = list(_lines(family))
     total = max(call.duration, 1e-9)
     labels = [_label(found, i, looks) for i in range(len(found))]
     label_width = max(label.cell_len for label in labels)
@@ -207,10 +216,43 @@ def _tree(call: FoldedCall, looks: Looks) -> Iterator[Text]:
         yield text
 
 
-def _lines(call: FoldedCall) -> Iterator[_Line]:
-    """The call, its sends, and the waits between them, in the order they happened."""
-    began, until = call.started_at, 0.0
+def _lines(family: Family) -> Iterator[_Line]:
+    """The call, and what took its time, in the order it happened."""
+    call = family.call
     yield _Line(0, "", words.clean(call.last.operation), "", "blue", call.duration, 0.0)
+    timed = [*_timed(_sends(call)), *(each for one in family.inside for each in _timed(_inside(one, call.started_at)))]
+    for _, line in sorted(timed, key=lambda each: each[0]):
+        yield line
+
+
+def _timed(lines: Iterable[_Line]) -> Iterator[tuple[float, _Line]]:
+    """Lines with when what they belong to began, at the first level."""
+    at = 0.0
+    for line in lines:
+        if line.depth == 1 and line.start is not None:
+            at = line.start
+        yield at, line
+
+
+def _inside(family: Family, began: float, depth: int = 1) -> Iterator[_Line]:
+    """A call that was made inside of another, in a line, with what is inside of it in turn."""
+    call, how = family.call, words.ended(family.call, brief=True)
+    record, start = call.last, max(0.0, call.started_at - began)
+    into, out = words.used(call)
+    note = [
+        how.words if how.words != "complete" else "",
+        words.money(family.cost) if family.cost is not None else "",
+        f"{into} > {out} tok" if into else "",
+    ]
+    label = f"{words.clean(record.operation)} {words.models(record, brief=True) or _where(record)}"
+    yield _Line(depth, how.sign, label, "  ".join(filter(None, note)), how.style, call.duration, start)
+    for each in family.inside:
+        yield from _inside(each, began, depth + 1)
+
+
+def _sends(call: FoldedCall) -> Iterator[_Line]:
+    """What layers decided, the requests, and the waits between them."""
+    began, until = call.started_at, 0.0
     for number, record in enumerate(call.records):
         # A layer that tried again said why: that belongs to the wait.
         again = [verdict for verdict in record.verdicts if verdict.action == "retry" and not verdict.shadow]

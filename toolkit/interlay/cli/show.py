@@ -49,5 +49,5 @@ def command(settings: Settings, *, call: str, messages: bool, as_json: bool, jou
         listed = [source.json(record, messages=messages) for record in found[0].records]
         terminal.write(msgspec.json.encode(listed))
     else:
-        terminal.print(call_lines(found[0], terminal.looks, messages=messages))
+        terminal.print(call_lines(source.family(found[0]), terminal.looks, messages=messages))
     return 0

@@ -6,11 +6,12 @@ import difflib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any, Final
 
 import msgspec
 
+from interlay.cli.family import Family, gather
 from interlay.cli.options import Failed
 from interlay.cli.terminal import Terminal
 from interlay.model.record import Record
@@ -20,6 +21,8 @@ from interlay.telemetry.journal import Entry, JournalReader
 _SIBLINGS_WITHIN: Final = 3600.0
 """Seconds by which the first record of a call may be older than its next."""
 _TO_GET_SOME: Final = "interlay.setup() in a program turns its journal on; interlay demo makes a few calls"
+_CLOCKS: Final = 1.0
+"""Seconds by which one clock may have been set while a call was under way."""
 _CONSIDERED: Final = 1_000
 """Calls among whose ids one that was mistyped is looked for."""
 
@@ -122,6 +125,13 @@ class Source:
         near = (entry for entry in entries if any(needle in entry.raw for needle in needles))
         by_id = {call.id: call for call in fold(r for r in self.records(near) if r.call_id in wanted)}
         return [by_id[identifier] for identifier in ids if identifier in by_id]
+
+    def family(self, call: FoldedCall) -> Family:
+        """The call with those that were made inside of it."""
+        since = min(record.started_at for record in call.records) - _CLOCKS
+        until = call.ended_at + _SIBLINGS_WITHIN
+        near = takewhile(lambda entry: entry.at_ns <= until * 1e9, self.reader.entries(since=since))
+        return gather(call, self.records(entry for entry in near if b'"parent_id"' in entry.raw))
 
     def near(self, start: str) -> str:
         """What to do about an id that no call begins with: the one that was meant, perhaps."""
