@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
+import gc
 import http.server
 import json
 import subprocess
@@ -21,6 +23,7 @@ import pytest
 from tests.unit.entry.wires import MESSAGES, OPENAI_ANSWER, Wire
 
 import interlay
+from interlay.chain.current import sending
 from interlay.testing import Provider, Turn, capture, closed_port
 
 LIBRARIES: list[Any] = [httpx, httpx2]
@@ -457,6 +460,7 @@ class TestLeavesNoTrace:
 LATER = """
 import sys
 import interlay
+from interlay.chain.current import sending
 finders = list(sys.meta_path)
 interlay.instrument()
 assert not any(name.partition(".")[0] in ("httpx", "httpx2") for name in sys.modules)
@@ -479,6 +483,7 @@ assert module.HTTPTransport.handle_request.__code__.co_filename.endswith("_trans
 NEVER = """
 import sys
 import interlay
+from interlay.chain.current import sending
 finders = list(sys.meta_path)
 interlay.instrument()
 interlay.uninstrument()
@@ -492,6 +497,7 @@ import httpx2
 httpx2.alias_httpx()
 import httpx
 import interlay
+from interlay.chain.current import sending
 before = httpx2.HTTPTransport.handle_request
 interlay.instrument()
 from interlay.testing import Provider, capture
@@ -561,3 +567,23 @@ def test_wires_of_other_tests_are_none_of_its_business() -> None:
     with capture() as records:
         Wire(200).for_openai().chat.completions.create(**QUESTION)
     assert records == []
+
+
+def test_pain_11_a_send_that_is_dropped_and_ends_in_another_context_is_quiet() -> None:
+    class Hanging(httpx2.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            await asyncio.get_running_loop().create_future()
+            raise AssertionError
+
+    async def begin() -> Any:
+        http = interlay.wrap(httpx2.AsyncClient(transport=Hanging()))
+        sent = http.post("https://api.openai.com/v1/chat/completions", json=QUESTION)
+        sent.send(None)
+        return sent
+
+    interlay.instrument()
+    with capture() as records:
+        contextvars.copy_context().run(asyncio.run, begin())
+        gc.collect()
+    assert len(records) == 1
+    assert not sending.get()
