@@ -12,6 +12,7 @@ from interlay.chain.current import current
 from interlay.chain.layer import Layer, Next, Role
 from interlay.chain.recorder import Guarded, Observe, Recorder, is_observer
 from interlay.chain.run import Run, failure_of
+from interlay.chain.stream import Stream
 from interlay.model.cost import PriceFn
 from interlay.model.errors import PartError
 
@@ -78,7 +79,7 @@ class Chain:
         finally:
             if token is not None:
                 current.reset(token)
-        self.answered(call, response)
+        self.answered(call, response.stream)
         return response
 
     def begin(self, call: Call) -> None:
@@ -91,9 +92,8 @@ class Chain:
         """A run ends without a response."""
         call.run.seal(call, "error" if isinstance(error, Exception) else "cancelled", failure_of(error), None)
 
-    def answered(self, call: Call, response: Response) -> None:
+    def answered(self, call: Call, stream: Stream) -> None:
         """A run has its response, and ends with it."""
-        stream = response.stream
         # What a layer read ahead is in the stream's own seconds.
         call.run.entered_seconds = perf_counter() - call.run.started - stream.ahead
         stream.seals(call)

@@ -25,8 +25,8 @@ logger = logging.getLogger("interlay.record")
 RING: Final = 1_000
 """Records kept in memory."""
 _BATCH: Final = 16
-"""Sealed runs after which the runner is asked to make their records: together they take half the time."""
-_MAX_PENDING: Final = 256
+"""Sealed runs that may wait for their records to be made: in a row that takes half the time. The runner does not do
+it, as memory that another core has freed is slow to use again: this took twice the time (November 2026)."""
 _SMALL: Final = 64 * 1024
 _RING_BYTES: Final = 64 * 1024 * 1024
 """Contents kept in memory: the oldest records go first."""
@@ -155,6 +155,8 @@ class Recorder:
         self._listeners: tuple[Guarded, ...] = ()
         self.listens = False
         """Whether somebody gets every record of the process."""
+        self.instrumented = False
+        """Whether what transports send has to be told from what has been through a chain: see ``instrument()``."""
         self._reset()
         recorder = weakref.ref(self)
 
@@ -173,7 +175,6 @@ class Recorder:
         self._lock = threading.Lock()
         # Reentrant, as the price book may log, and a program's log handler may look at records.
         self._settling = threading.RLock()
-        self._asked = False
 
     def listen(self, observer: object) -> None:
         """Give ``observer`` every record of the process, inline."""
@@ -200,8 +201,8 @@ class Recorder:
 
     def take(self, run: Run) -> None:
         """A run was sealed. Where somebody waits for its record (the journal, an observer), or it holds much, the
-        record is made here and now; else by the runner, or by whoever looks first. The journal's append is the only
-        I/O, and it never raises."""
+        record is made here and now; else with those of a few others, or for whoever looks first. The journal's append
+        is the only I/O, and it never raises."""
         if run.process is not self.process:
             return  # a copy, in a child that was forked meanwhile: the run is its parent's
         journal, observers = self.journal, run.observers
@@ -227,7 +228,6 @@ class Recorder:
         if not self._pending:
             return
         with self._settling:
-            self._asked = False
             while self._pending:
                 sealed = self._pending.popleft()
                 if isinstance(sealed, Record):
@@ -238,13 +238,8 @@ class Recorder:
     def _wait_for(self, sealed: Run | Record) -> None:
         """Nobody waits for this one: it has its turn with others."""
         self._pending.append(sealed)
-        waiting = len(self._pending)
-        if waiting >= _MAX_PENDING:
+        if len(self._pending) >= _BATCH:
             self.settle()
-        elif waiting >= _BATCH and not self._asked:
-            self._asked = True
-            if not self.runner.submit(self.settle):
-                self._asked = False
 
     def _hand_out(self, record: Record, observers: tuple[Guarded, ...]) -> None:
         if self.journal is not None:

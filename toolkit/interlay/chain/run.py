@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
@@ -94,8 +94,8 @@ class Run:
 
     __slots__ = (
         "asked_usage", "cache", "call", "changes", "duration", "end", "entered_seconds", "failure",
-        "keeps_contents", "key", "links", "monitor", "observers", "overhead", "price", "process", "recorder", "sealed",
-        "sendings", "started", "started_at", "status", "trace", "verdicts",
+        "keeps_contents", "key", "links", "monitor", "observers", "on_error", "overhead", "price", "process",
+        "recorder", "sealed", "sendings", "started", "started_at", "status", "trace", "verdicts",
     )  # fmt: skip
 
     def __init__(self, recorder: Recorder, price: PriceFn | None, observers: tuple[Guarded, ...]) -> None:
@@ -120,6 +120,8 @@ class Run:
         self.key: str | None = None
         self.trace: Trace | None = None
         self.sealed = False
+        self.on_error: Callable[[Call], None] | None = None
+        """Told of an end in error, for whoever goes on with the call."""
         self.call: Call | None = None
         self.monitor: Monitor | None = None
 
@@ -153,6 +155,8 @@ class Run:
         """Seconds spent in interlay itself."""
         self.call, self.end, self.failure = call, end, failure
         call.spent += len(self.sendings)
+        if end == "error" and self.on_error is not None:
+            self.on_error(call)
         self.recorder.take(self)
 
     def forget(self) -> None:

@@ -85,6 +85,7 @@ def instrument(*parts: object) -> None:
             _seat = Seat(chain, recorder=process.recorder, price=process.price(), provider=None)
         else:
             _seat.install(chain, None)
+        process.recorder.instrumented = True
         _arrivals.watch()
         for name in LIBRARIES:
             if name in sys.modules:
@@ -100,6 +101,7 @@ def uninstrument() -> None:
     global _seat
     with _lock:
         _seat = None
+        process.recorder.instrumented = False
         _arrivals.leave()
         for patch in _patches.values():
             patch.seat = None

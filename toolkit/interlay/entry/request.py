@@ -45,15 +45,6 @@ class HTTPRequest:
         credentials = self.native.headers.get("authorization") or ""
         return self.kind == "open" and credentials.startswith(("AWS4-", "Signature "))
 
-    def accepts(self) -> str | None:
-        """The codings that the caller takes: ``accept-encoding``, off the headers as they are."""
-        # Asking httpx for a header by name makes it decode all of them, twice.
-        found: bytes | None = None
-        for name, value in self.native.headers.raw:
-            if len(name) == _ACCEPTS and name.lower() == b"accept-encoding":
-                found = value if found is None else found + b", " + value
-        return found.decode("latin-1") if found is not None else None
-
     def header(self, name: str) -> str | None:
         return self.native.headers.get(name)  # type: ignore[no-any-return]
 
@@ -89,5 +80,4 @@ class HTTPRequest:
         return self.module.Request(native.method, native.url, headers=headers, extensions=native.extensions, **content)
 
 
-_ACCEPTS: Final = len("accept-encoding")
 _JSON: Final = ("application/json", "text/json")

@@ -16,7 +16,8 @@ from interlay.chain.current import current, place
 from interlay.chain.io import IO
 from interlay.chain.layer import Role
 from interlay.chain.recorder import Recorder
-from interlay.chain.run import Run, new_id
+from interlay.chain.run import new_id
+from interlay.chain.stream import Stream
 from interlay.entry import scope
 from interlay.entry.request import HTTPRequest
 from interlay.model.cost import PriceFn
@@ -88,12 +89,6 @@ class Resumable(msgspec.Struct, kw_only=True):
     deadline: float | None = None
     spent: int = 0
     error: type[WireError] | None = None
-    run: Run
-
-    def continues(self, route: Route) -> bool:
-        """Whether a retry of that run can be what is sent to ``route`` now: nobody retries what went well."""
-        run = self.run
-        return self.target == route.target and not (run.sealed and run.end == "complete")
 
 
 _resumable: contextvars.ContextVar[Resumable | None] = contextvars.ContextVar("interlay_call", default=None)
@@ -129,8 +124,9 @@ class Seat:
         here = scope.current()
         run = self.chain.open(self.recorder, self.price)
         resumed = _resumable.get()
-        if resumed is not None and not (resumed.continues(route) and int_or_0(request.header(_RETRIES)) > 0):
+        if resumed is not None and (resumed.target != route.target or int_or_0(request.header(_RETRIES)) == 0):
             resumed = None
+        run.on_error = self._remember
         identifier = new_id()
         call = Call(
             id=identifier,
@@ -162,10 +158,11 @@ class Seat:
         except BaseException as error:
             self._remember(call, error)
             raise
-        self._remember(call)
-        if self._retries and response.status >= 400:
-            # What Retry gave up on is not for the SDK to try again, whatever its own settings say.
-            response.set_header("x-should-retry", "false")
+        if response.status >= 400:
+            self._remember(call)
+            if self._retries:
+                # What Retry gave up on is not for the SDK to try again, whatever its own settings say.
+                response.set_header("x-should-retry", "false")
         return response
 
     def failed(self, call: Call, error: BaseException) -> None:
@@ -173,13 +170,14 @@ class Seat:
         self.chain.failed(call, error)
         self._remember(call, error)
 
-    def answered(self, call: Call, response: Response) -> None:
+    def answered(self, call: Call, stream: Stream) -> None:
         """What ``run`` does with a response, where there is no layer to run."""
-        self.chain.answered(call, response)
-        self._remember(call)
+        self.chain.answered(call, stream)
+        if stream.status >= 400:
+            self._remember(call)
 
     def _remember(self, call: Call, error: BaseException | None = None) -> None:
-        """In case an SDK retries it."""
+        """A call that failed, in case an SDK retries it."""
         run = call.run
         _resumable.set(
             Resumable(
@@ -188,7 +186,6 @@ class Seat:
                 deadline=call.deadline,
                 spent=call.spent + (0 if run.sealed else len(run.sendings)),
                 error=type(error) if isinstance(error, WireError) else None,
-                run=run,
             )
         )
 

@@ -172,30 +172,32 @@ def transports(module: ModuleType) -> Transports:  # noqa: C901 - six small clas
             # No layer, no deadline: nothing to step through.
             seat.chain.begin(call)
             try:
-                response = self._exchange(call)
+                stream, answer = self._exchange(call)
             except BaseException as error:
                 seat.failed(call, error)
                 if not isinstance(error, WireError):
                     raise
                 original = errors.original(error)
             else:
-                seat.answered(call, response)
-                return _answer(module, response, request, SyncBody)
+                seat.answered(call, stream)
+                if not stream.staged and not answer.is_stream_consumed:
+                    answer.stream = SyncBody(stream)
+                    return answer
+                return _answer(module, _response(call, stream, answer), request, SyncBody)
             try:
                 raise original
             finally:
                 del original
 
         async def _send(self, call: Call) -> Response:
-            return self._exchange(call)
+            return _response(call, *self._exchange(call))
 
-        def _exchange(self, call: Call) -> Response:
+        def _exchange(self, call: Call) -> tuple[Stream, Any]:
             native = _outgoing(call)
             io = call.io
             assert isinstance(io, SyncIO)
             sending = Sending(call)
-            outer = under_way.get()
-            under_way.set(True)
+            token = under_way.set(True) if self.seat.recorder.instrumented else None
             try:
                 if io.deadline is None:
                     answer = self.inner.handle_request(native)
@@ -208,8 +210,9 @@ def transports(module: ModuleType) -> Transports:  # noqa: C901 - six small clas
                 sending.failed(error)
                 raise
             finally:
-                under_way.set(outer)
-            return _received(call, sending, answer, _SyncSource(answer.stream, errors))
+                if token is not None:
+                    under_way.set(token.old_value is True)  # a send that is dropped may end in another context
+            return _received(call, sending, answer, _SyncSource(answer.stream, errors)), answer
 
         def __enter__(self) -> Any:
             self.inner.__enter__()
@@ -235,34 +238,38 @@ def transports(module: ModuleType) -> Transports:  # noqa: C901 - six small clas
             seat = self.seat
             call = seat.call(HTTPRequest(request, module), AsyncIO(seat.recorder.runner))
             try:
-                if seat.is_straight and call.deadline is None:
-                    response = await self._straight(seat, call)
-                else:
-                    response = await seat.run(call, self._send)
+                if not seat.is_straight or call.deadline is not None:
+                    return _answer(module, await seat.run(call, self._send), request, AsyncBody)
+                stream, answer = await self._straight(seat, call)
             except (WireError, DecodeError) as error:
                 original = errors.original(error)
             else:
-                return _answer(module, response, request, AsyncBody)
+                if not stream.staged and not answer.is_stream_consumed:
+                    answer.stream = AsyncBody(stream)
+                    return answer
+                return _answer(module, _response(call, stream, answer), request, AsyncBody)
             try:
                 raise original
             finally:
                 del original
 
-        async def _straight(self, seat: Seat, call: Call) -> Response:
+        async def _straight(self, seat: Seat, call: Call) -> tuple[Stream, Any]:
             seat.chain.begin(call)
             try:
-                response = await self._send(call)
+                stream, answer = await self._exchange(call)
             except BaseException as error:
                 seat.failed(call, error)
                 raise
-            seat.answered(call, response)
-            return response
+            seat.answered(call, stream)
+            return stream, answer
 
         async def _send(self, call: Call) -> Response:
+            return _response(call, *await self._exchange(call))
+
+        async def _exchange(self, call: Call) -> tuple[Stream, Any]:
             native = _outgoing(call)
             sending = Sending(call)
-            outer = under_way.get()
-            under_way.set(True)
+            token = under_way.set(True) if self.seat.recorder.instrumented else None
             try:
                 answer = await self.inner.handle_async_request(native)
             except Exception as error:
@@ -271,8 +278,9 @@ def transports(module: ModuleType) -> Transports:  # noqa: C901 - six small clas
                 sending.failed(error)
                 raise
             finally:
-                under_way.set(outer)
-            return _received(call, sending, answer, _AsyncSource(answer.stream, errors))
+                if token is not None:
+                    under_way.set(token.old_value is True)  # a send that is dropped may end in another context
+            return _received(call, sending, answer, _AsyncSource(answer.stream, errors)), answer
 
         async def __aenter__(self) -> Any:
             await self.inner.__aenter__()
@@ -507,15 +515,20 @@ def _outgoing(call: Call) -> Any:
         if outline.streamed and not outline.wants_usage:
             asked = route.dialect.ask_usage(body)
             call.run.asked_usage = asked is not None
-    accepted = request.accepts()
+    accepted = request.header("accept-encoding")
     encodings = narrowed(accepted) if accepted else None
     if asked is None and encodings is None and not call.changed:
         return request.native
     return request.rebuilt(asked if asked is not None else body, encodings)
 
 
-def _received(call: Call, sending: Sending, answer: Any, source: Source) -> Response:
-    """A response with its monitor, as the chain knows it."""
+def _response(call: Call, stream: Stream, answer: Any) -> Response:
+    """A response as layers know it."""
+    return Response(call=call, status=stream.status, headers=answer.headers, stream=stream, native=answer)
+
+
+def _received(call: Call, sending: Sending, answer: Any, source: Source) -> Stream:
+    """A response's body, with its monitor."""
     status, dialect, run = answer.status_code, call.route.dialect, call.run
     facts = _facts(answer.headers)
     kind, coding = facts.get(b"content-type", ""), facts.get(b"content-encoding")
@@ -533,10 +546,9 @@ def _received(call: Call, sending: Sending, answer: Any, source: Source) -> Resp
     )
     sending.answered(status, answer.headers, monitor)
     stream = Stream(source, monitor, call, sending, status)
-    response = Response(call=call, status=status, headers=answer.headers, stream=stream, native=answer)
     if run.asked_usage and events and dialect is not None:
         stream.filter(dialect.hide_usage)
-    return response
+    return stream
 
 
 _FACTS: Final = frozenset((b"content-type", b"content-encoding", b"x-request-id", b"request-id"))
