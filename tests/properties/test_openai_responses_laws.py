@@ -42,7 +42,10 @@ item = shaped(
     output=words | st.lists(part, max_size=2), summary=st.lists(part, max_size=2), encrypted_content=words,
     action=shaped(), queries=st.lists(words, max_size=2), code=words, status=words, phase=words,
 )  # fmt: skip
-items = st.lists(item, max_size=4)
+turn = shaped(role=words, content=words | st.lists(part, max_size=3)).map(
+    lambda turn: {key: value for key, value in turn.items() if key != "type"}
+)
+items = st.lists(item | turn, max_size=4)
 tool = shaped(description=words, parameters=st.dictionaries(words, junk, max_size=2), strict=st.booleans())
 requests = shaped(
     model=words, input=words | items, instructions=words | st.none(), tools=st.lists(tool, max_size=2),

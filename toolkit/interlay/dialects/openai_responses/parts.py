@@ -27,7 +27,7 @@ def decode_content(value: Any, what: str) -> list[AnyPart]:
 def encode_content(parts: Sequence[Part], was: Any = None, *, answer: bool = False) -> Any:
     """The content that ``parts`` make, in the form it had: ``was`` is the empty value that stood for it. ``answer``
     says that the model wrote it."""
-    if len(parts) == 1 and not isinstance(was, list) and not answer:
+    if len(parts) == 1 and not isinstance(was, list):
         only = parts[0]
         if isinstance(only, Text) and (only.raw is None or only.origin != ORIGIN):
             return only.text

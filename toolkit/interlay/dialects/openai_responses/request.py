@@ -92,8 +92,7 @@ def _decode_message(item: Object) -> Message:
         content = decode_content(item.get("content"), "content")
         return Message(role=a_str(item.get("role")) or "", content=content, raw=shell(item, "content"), origin=ORIGIN)
     part = decode_item(item)
-    role = "tool" if isinstance(part, ToolResult) else a_str(item.get("role")) or "assistant"
-    return Message(role=role, content=[part], origin=ORIGIN)
+    return Message(role="tool" if isinstance(part, ToolResult) else "assistant", content=[part], origin=ORIGIN)
 
 
 def _encode_input(messages: list[Message], was: Any) -> Any:
@@ -131,9 +130,7 @@ def _turn(message: Message, content: list[AnyPart]) -> Object:
     item = dict(encode_node(message, ORIGIN, _read_turn, _write_turn))
     ours = message.raw is not None and message.origin == ORIGIN
     if content or not ours:
-        spoken = message.role == "assistant"
-        plain = len(content) == 1 and isinstance(content[0], Text) and not ours
-        item["content"] = encode_content(content, item.get("content"), answer=spoken and not plain)
+        item["content"] = encode_content(content, item.get("content"), answer=message.role == "assistant")
     return item
 
 

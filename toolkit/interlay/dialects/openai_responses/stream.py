@@ -37,7 +37,6 @@ _WORDS: Final = {
     "reasoning": "response.reasoning_summary_text.delta",
     "tool_arguments": "response.function_call_arguments.delta",
 }
-_MESSAGE: Final = frozenset({"message", None})
 
 
 def decode_event(event: WireEvent) -> list[Delta]:
@@ -102,7 +101,7 @@ def _read_added(raw: Object) -> list[Delta]:
 def _read_done(raw: Object) -> list[Delta]:
     """Items that no delta told of, and what seals reasoning."""
     item = a_dict(raw.get("item")) or {}
-    if item.get("type") in _MESSAGE:
+    if item.get("type", "message") == "message":
         return []
     part = decode_item(item)
     if isinstance(part, ToolCall) and not part.server:
