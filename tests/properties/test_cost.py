@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from interlay.cost import PriceBook, price, pricer
 from interlay.cost.leaves import input_leaves, output_leaves
+from interlay.cost.pricing import _Bill
 from interlay.cost.rows import PARENTS
 from interlay.model.cost import Cost, Estimate, Priced, total
 from interlay.model.tokens import estimate
@@ -140,3 +141,18 @@ def test_sums_are_exact_and_plain(amounts: list[Decimal]) -> None:
 @given(st.text(), st.text())
 def test_counts_of_pieces_add_up_to_the_count_of_the_whole(left: str, right: str) -> None:
     assert estimate(left) + estimate(right) == estimate(left + right)
+
+
+@given(inputs=st.integers(1, 2**40), outputs=st.integers(1, 2**40), prompt=money, completion=money)
+def test_the_short_way_for_plain_usage_gives_what_a_bill_does(
+    inputs: int, outputs: int, prompt: Decimal, completion: Decimal
+) -> None:
+    usage = Usage(input_tokens=inputs, output_tokens=outputs)
+    rows = [{"model": "m", "unit": unit, "price": money} for unit, money in (("input", prompt), ("output", completion))]
+    book = PriceBook.of(rows)
+    tariff = book.tariff(None, "m", AT.date())
+    assert tariff is not None
+    assert tariff.plain is not None
+    bill = _Bill(usage, None)
+    assert bill.add_all(tariff.at(AT))
+    assert pricer(book)(usage, WHAT, AT, None) == bill.cost(())

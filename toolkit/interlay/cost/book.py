@@ -24,13 +24,15 @@ _STANDARD: Final = frozenset(("", "default", "standard", "auto", "on_demand"))
 class Tariff:
     """The prices of one model on one day, for one way of being served."""
 
-    __slots__ = ("_spans", "prices", "tier_unpriced")
+    __slots__ = ("_spans", "plain", "prices", "tier_unpriced")
 
     def __init__(self, spans: list[tuple[int, dict[str, tuple[Price, ...]]]], *, tier_unpriced: bool) -> None:
         self._spans = spans
         self.prices = spans[0][1]
         """For a unit, its prices by the size of the prompt, the highest threshold first. Units of tokens that
         have no row of their own have their parent's."""
+        self.plain = _plain_cells(self.prices) if len(spans) == 1 else None
+        """The price of a prompt and that of a completion, where nothing but their size decides what they cost."""
         self.tier_unpriced = tier_unpriced
         """Whether the tier that served the call has no price of its own."""
 
@@ -59,6 +61,13 @@ class Price:
         self.over = row.tier_over
         day = row.from_ or row.checked
         self.price_from = day.isoformat() if day is not None else None
+
+
+def _plain_cells(prices: Mapping[str, tuple[Price, ...]]) -> tuple[Price, Price] | None:
+    inputs, outputs = prices.get("input", ()), prices.get("output", ())
+    if "request" in prices or len(inputs) != 1 or len(outputs) != 1 or inputs[0].over or outputs[0].over:
+        return None
+    return inputs[0], outputs[0]
 
 
 class PriceBook:

@@ -105,13 +105,15 @@ class Pricer:
         return cost
 
     def _computed(self, usage: Usage | None, what: Priced, when: dt.datetime, estimate: Estimate | None) -> Cost:
-        bill = _Bill(usage, estimate)
-        if not bill.has_quantities:
-            return Cost(amount=None, source="unknown", reason="no_usage")
+        bill: _Bill | None = None
+        if usage is None or not _is_plain(usage):
+            bill = _Bill(usage, estimate)
+            if not bill.has_quantities:
+                return Cost(amount=None, source="unknown", reason="no_usage")
         book = self._book
         if book is None:
             book = self._book = default_book()
-        tier = bill.usage.service_tier or what.service_tier
+        tier = (usage.service_tier if usage is not None else None) or what.service_tier
         tariff = book.tariff(
             what.provider,
             what.model,
@@ -122,9 +124,15 @@ class Pricer:
         )
         if tariff is None:
             return Cost(amount=None, source="unknown", reason="no_price" if what.provider else "no_provider")
+        flags = ("tier_unpriced",) if tariff.tier_unpriced else ()
+        if bill is None:
+            assert usage is not None
+            if tariff.plain is not None:
+                return _plain_cost(usage, *tariff.plain, flags)
+            bill = _Bill(usage, estimate)
         if not bill.add_all(tariff.at(when)):
             return Cost(amount=None, source="unknown", reason="no_price")
-        return bill.cost(("tier_unpriced",) if tariff.tier_unpriced else ())
+        return bill.cost(flags)
 
     def _reported(self, amount: Decimal, computed: Cost, model: str | None) -> Cost:
         """The provider's own figure, with ours beside it."""
@@ -143,6 +151,43 @@ class Pricer:
                 )
         line = CostLine(unit="provider_reported", quantity=1, price=amount, per=1, amount=amount)
         return Cost(amount=amount, source="provider_reported", lines=(line,), computed=own, flags=flags)
+
+
+def _is_plain(usage: Usage) -> bool:
+    """Whether a prompt and a completion are all there is to pay for: then no bill has to be drawn up."""
+    return bool(usage.input_tokens and usage.output_tokens) and not (
+        usage.cache_read_tokens
+        or usage.cache_write_tokens
+        or usage.input_audio_tokens
+        or usage.input_image_tokens
+        or usage.reasoning_tokens
+        or usage.output_audio_tokens
+        or usage.output_image_tokens
+        or usage.citation_tokens
+        or usage.tools
+        or usage.flags
+    )
+
+
+def _plain_cost(usage: Usage, input: Price, output: Price, flags: tuple[str, ...]) -> Cost:
+    """What a bill of two lines comes to."""
+    prompt, completion = usage.input_tokens or 0, usage.output_tokens or 0
+    first, second = EXACT.multiply(input.rate, prompt), EXACT.multiply(output.rate, completion)
+    lines = _line(input, prompt, first), _line(output, completion, second)
+    return Cost(amount=plain(EXACT.add(first, second)), source="computed", lines=lines, flags=flags)
+
+
+def _line(cell: Price, quantity: int, amount: Decimal, estimated: bool = False) -> CostLine:  # noqa: FBT001, FBT002
+    return CostLine(
+        unit=cell.unit,
+        quantity=quantity,
+        price=cell.price,
+        per=cell.per,
+        multiplier=cell.multiplier,
+        amount=plain(amount),
+        price_from=cell.price_from,
+        estimated=estimated,
+    )
 
 
 class _Bill:
@@ -206,18 +251,7 @@ class _Bill:
                 else:
                     return False
         for cell, quantity in merged.items():
-            self._lines.append(
-                CostLine(
-                    unit=cell.unit,
-                    quantity=quantity,
-                    price=cell.price,
-                    per=cell.per,
-                    multiplier=cell.multiplier,
-                    amount=plain(EXACT.multiply(cell.rate, quantity)),
-                    price_from=cell.price_from,
-                    estimated=estimated,
-                )
-            )
+            self._lines.append(_line(cell, quantity, EXACT.multiply(cell.rate, quantity), estimated))
         return True
 
     def cost(self, flags: tuple[str, ...]) -> Cost:

@@ -92,6 +92,8 @@ def _plain(said: _Figures, raw: bytes) -> Usage | None:
         or said.server_tool_use
     ):
         return None
+    if said.prompt_tokens_details is said.completion_tokens_details is None:
+        return Usage(input_tokens=inputs, output_tokens=outputs, service_tier=text(said.service_tier), raw=kept(raw))
     prompt = said.prompt_tokens_details or _NO_DETAILS
     completion = said.completion_tokens_details or _NO_DETAILS
     usage = Usage(
