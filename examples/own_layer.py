@@ -47,7 +47,7 @@ def main() -> None:
     )
     print(answer.choices[0].message.content)
     record = interlay.last()[0]
-    print(f"served by {record.served_model}, {len(record.attempts)} requests")
+    print(f"served by {record.served_model}, requests: {len(record.attempts)}")
     for verdict in record.verdicts:
         print(f"{verdict.layer}: {verdict.reason}")
 

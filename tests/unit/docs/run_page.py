@@ -39,7 +39,7 @@ PLAYED = (
 )
 NOT_RUN = {"demo", "--follow", "-f", "ID"}
 VARYING = re.compile(
-    r"\b\d\d:\d\d:\d\d\b|\b[\d.]+ m?s\b|\b[0-9a-f]{8,20}\b|\breq_\w+|\bbook [\d-]+|(?<= chunks, ).*|[█▏·]"
+    r"\b\d\d:\d\d:\d\d\b|\b[\d.]+ m?s\b|\b[0-9a-f]{8,32}\b|\breq_\w+|\bbook [\d-]+|(?<= chunks, ).*|[█▏·]"
 )
 FENCE = re.compile(
     r"^(?P<indent> *)```(?P<kind>\w+)(?P<info>[^\n]*)\n(?P<body>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL

@@ -45,9 +45,9 @@ def test_each_user_has_a_sum(tmp_path: Path) -> None:
 def test_another_model_takes_over(tmp_path: Path) -> None:
     answer, served, verdict = run("own_layer.py", 503, cwd=tmp_path).splitlines()
     assert answer == "Southern Ocean."
-    assert served == "served by gpt-4o-mini-2024-07-18, 2 requests"
+    assert served == "served by gpt-4o-mini-2024-07-18, requests: 2"
     assert verdict == "fallback: http_503: gpt-4o-mini"
-    assert run("own_layer.py", cwd=tmp_path).splitlines()[1:] == ["served by gpt-4o-mini-2024-07-18, 1 requests"]
+    assert run("own_layer.py", cwd=tmp_path).splitlines()[1:] == ["served by gpt-4o-mini-2024-07-18, requests: 1"]
 
 
 def test_totals_are_kept(tmp_path: Path) -> None:
