@@ -1,11 +1,12 @@
 """What hurts in other tools, by the reproductions of the threads that reported it, through the real SDKs.
 
-Pains 11 to 15 are tested beside telemetry and ``using()``, 26 beside the codec.
+Pains 11 to 15 are also tested beside telemetry and ``using()``, 26 beside the codec.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import gc
 import json
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -316,6 +317,41 @@ class TestPain04StoppedStreamsAreNotBilled:
         del stream, chunks
         gc.collect()
         await asyncio.sleep(0)
+
+
+def left(stream: Any) -> None:
+    with stream:
+        next(iter(stream))
+        raise LookupError
+
+
+LEAVES: dict[str, Callable[[Any], object]] = {
+    "reads all": list,
+    "reads all, then closes": lambda stream: (list(stream), stream.close()),
+    "never begins": lambda _: None,
+    "breaks off": lambda stream: next(iter(stream)),
+    "closes": lambda stream: (next(iter(stream)), stream.close()),
+    "closes at once": lambda stream: stream.close(),
+    "closes twice": lambda stream: (stream.close(), stream.close()),
+    "goes on after closing": lambda stream: (stream.close(), list(stream)),
+    "raises": left,
+    "reads twice": lambda stream: (list(stream), list(stream)),
+}
+
+
+@pytest.mark.parametrize("way", LEAVES)
+def test_pain_12_a_stream_leaves_one_record_however_it_is_left(way: str) -> None:
+    """traceloop/openllmetry#3151, Arize-ai/openinference#3790: what was not read to its end vanished."""
+    body = openai_stream("gpt-4o-mini", {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11})
+    client = clients(body)[0]
+    with capture() as records:
+        stream = client.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES, stream=True)
+        with contextlib.suppress(LookupError, httpx2.StreamError):
+            LEAVES[way](stream)
+        del stream
+        gc.collect()
+    (record,) = records
+    assert record.end in (("complete",) if way.startswith("reads") else ("closed", "lost"))
 
 
 CALLS = [("call_a", "weather", '{"city":"Oslo"}'), ("call_b", "time", '{"zone":"CET"}'), ("call_c", "news", "{}")]
