@@ -217,11 +217,31 @@ def _add_usage(facts: Facts, usage: Usage | None) -> None:
         facts["input_tokens"] = facts.get("input_tokens", 0) + usage.input_tokens
     if usage.output_tokens is not None:
         facts["output_tokens"] = facts.get("output_tokens", 0) + usage.output_tokens
-    for name in _PARTS:
-        if count := getattr(usage, name):
-            facts[name] = facts.get(name, 0) + count
+    # One by one, not by name: this is done for every call, and nearly all are zero.
+    if usage.cache_read_tokens:
+        _add(facts, "cache_read_tokens", usage.cache_read_tokens)
+    if usage.cache_write_tokens:
+        _add(facts, "cache_write_tokens", usage.cache_write_tokens)
+    if usage.reasoning_tokens:
+        _add(facts, "reasoning_tokens", usage.reasoning_tokens)
+    if usage.input_audio_tokens:
+        _add(facts, "input_audio_tokens", usage.input_audio_tokens)
+    if usage.input_image_tokens:
+        _add(facts, "input_image_tokens", usage.input_image_tokens)
+    if usage.output_audio_tokens:
+        _add(facts, "output_audio_tokens", usage.output_audio_tokens)
+    if usage.output_image_tokens:
+        _add(facts, "output_image_tokens", usage.output_image_tokens)
+    if usage.cache_read_audio_tokens:
+        _add(facts, "cache_read_audio_tokens", usage.cache_read_audio_tokens)
+    if usage.cache_read_image_tokens:
+        _add(facts, "cache_read_image_tokens", usage.cache_read_image_tokens)
     if usage.flags:
         facts["usage_flags"] = usage.flags
+
+
+def _add(facts: Facts, fact: str, count: int) -> None:
+    facts[fact] = facts.get(fact, 0) + count
 
 
 def _add_cost(facts: Facts, cost: Cost | None) -> None:

@@ -15,8 +15,9 @@ from opentelemetry import metrics, propagate, trace
 from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from interlay.chain.call import Call
+from interlay.chain.chain import Chain
 from interlay.chain.layer import Role
-from interlay.chain.recorder import Observe, Observer
+from interlay.chain.recorder import Observe
 from interlay.model.record import Record
 from interlay.model.record import Trace as Place
 from interlay.telemetry import facts as known
@@ -32,6 +33,7 @@ _OPEN: Final = 10_000
 _WHOLE: Final = (Role.GUARD, Role.CACHE, Role.ROUTE)
 """Roles by which there may be no exchange, or several: the call is a span of its own then."""
 _KINDS: Final = {1: SpanKind.INTERNAL, 3: SpanKind.CLIENT}
+_CHAINS: Final = 100
 _FEW: Final = 1_000
 """Chunks of one stream whose times are told one by one."""
 
@@ -70,7 +72,7 @@ class _Begun(NamedTuple):
     """Whether an SDK's own span tells the usage."""
 
 
-class LiveSpans(Observer):
+class LiveSpans:
     """What ``Trace`` hands to the chain."""
 
     def __init__(self, tracer: trace.Tracer, told: Told, *, propagate: bool) -> None:
@@ -78,15 +80,17 @@ class LiveSpans(Observer):
         self._told = told
         self._propagate = propagate
         self._open: dict[str, _Begun] = {}
+        self._wholes: dict[Chain, bool] = {}
 
     def on_start(self, call: Call) -> None:
+        """A call enters the chain."""
         context = contexts.get_current()
         parent = call.parent
         if parent is not None and parent.trace is not None and parent.trace.span_id is not None:
             # What a layer does stands under its call, which is nowhere current.
             context = trace.set_span_in_context(trace.NonRecordingSpan(_context(parent.trace)), context)
-        chain, outer = call.chain, trace.get_current_span(context)
-        whole = chain is not None and any(chain.owns(role) for role in _WHOLE)
+        outer = trace.get_current_span(context)
+        whole = self._tells_whole(call.chain)
         name, kind, facts = _beginning(call, whole=whole)
         names = self._told.vocabulary.names
         span = self._tracer.start_span(
@@ -96,10 +100,9 @@ class LiveSpans(Observer):
             {names[fact]: value for fact, value in facts.items() if value is not None and fact in names},
             start_time=int(call.run.started_at * 1_000_000) * 1000,
         )
-        own = span.get_span_context()
+        own, above = span.get_span_context(), outer.get_span_context()
         if not own.is_valid:
             return
-        above = outer.get_span_context()
         call.run.trace = Place(
             trace_id=f"{own.trace_id:032x}",
             span_id=f"{own.span_id:016x}",
@@ -115,6 +118,7 @@ class LiveSpans(Observer):
             self._open[call.id] = _Begun(span, name, whole, _tells_usage(outer, call))
 
     def on_end(self, record: Record) -> None:
+        """A record was sealed."""
         begun = self._open.pop(record.id, None)
         if begun is None:
             return
@@ -135,6 +139,17 @@ class LiveSpans(Observer):
         for child in spans[1:]:
             live[child.span_id] = self._make(child, live, span)
         _end(span, root)
+
+    def _tells_whole(self, chain: Chain | None) -> bool:
+        """Whether the call is a span of its own round its exchanges."""
+        if chain is None:
+            return False
+        whole = self._wholes.get(chain)
+        if whole is None:
+            if len(self._wholes) >= _CHAINS:
+                self._wholes.clear()
+            whole = self._wholes[chain] = any(chain.owns(role) for role in _WHOLE)
+        return whole
 
     def _make(self, child: Finished, live: Mapping[bytes, Span], root: Span) -> Span:
         """A span that is over already."""

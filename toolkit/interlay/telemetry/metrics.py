@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from time import time_ns
 from typing import TYPE_CHECKING, Final, Protocol
 
-from interlay.chain.recorder import Observer
 from interlay.model.record import Attempt, Record
 from interlay.model.usage import Usage
 from interlay.telemetry import facts as known
@@ -121,7 +120,7 @@ class Tally:
         return series
 
 
-class Metrics(Observer):
+class Metrics:
     """An observer that measures every record of a process into a sink.
 
     ``later`` queues work on the runner and says whether it could.
@@ -146,10 +145,12 @@ class Metrics(Observer):
         os.register_at_fork(after_in_child=in_child)
 
     def on_start(self, call: Call) -> None:
+        """A call enters the chain."""
         with self._gate:
             self._inflight += 1
 
     def on_end(self, record: Record) -> None:
+        """A record was sealed."""
         with self._gate:
             self._inflight -= 1
         waiting = self._waiting

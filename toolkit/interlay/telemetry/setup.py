@@ -13,8 +13,9 @@ from typing import Any, Final, Protocol
 from uuid import uuid4
 
 from interlay.chain.call import Call
-from interlay.chain.recorder import Observe, Observer, Recorder
+from interlay.chain.recorder import Observe, Recorder
 from interlay.model.errors import ConfigError
+from interlay.model.record import Record
 from interlay.telemetry import otlp, settings
 from interlay.telemetry.metrics import Metrics, Tally
 from interlay.telemetry.sending import Endpoint, HTTPTransport, Signal, Transport
@@ -36,12 +37,15 @@ class _Listening(Protocol):
     def close(self) -> None: ...
 
 
-class _Places(Observer):
+class _Places:
     """Says of a call that is made in another one where in its trace it stands; others are told by their ids."""
 
     def on_start(self, call: Call) -> None:
         if call.parent is not None and call.run.trace is None:
             call.run.trace = trace_within(call.parent)
+
+    def on_end(self, record: Record) -> None:
+        """Nothing: observers are taken back by this method."""
 
 
 class Telemetry:

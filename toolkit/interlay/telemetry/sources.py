@@ -9,7 +9,6 @@ from typing import Final, Protocol
 
 import msgspec
 
-from interlay.chain.recorder import Observer
 from interlay.chain.segments import list_segments
 from interlay.model.record import Record
 from interlay.telemetry.cursors import Cursor
@@ -100,7 +99,7 @@ class JournalSource:
         return dict(self._cursor._tail.places)  # noqa: SLF001 - where it is; to be read from there once more
 
 
-class MemorySource(Observer):
+class MemorySource:
     """The last records of this process: an observer, given to the recorder beside."""
 
     def __init__(self, limit: int = MEMORY) -> None:

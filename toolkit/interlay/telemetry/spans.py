@@ -136,17 +136,18 @@ class _Ids:
 
     def __init__(self, record: Record) -> None:
         self._record_id = record.id
-        self._digest = hashlib.blake2b(record.id.encode(), digest_size=8 * _IDS, person=_PERSON_SPAN).digest()
+        self._digest = b""
         self._taken = 1
-        self.root = self._digest[:8]
         self.flags = 1
         trace = record.trace
+        if trace is not None and trace.span_id is not None:
+            self.root = bytes.fromhex(trace.span_id)
+        else:
+            self.root = self._ids(0)[:8]
         if trace is not None:
             self.trace = bytes.fromhex(trace.trace_id)
             self.parent = bytes.fromhex(trace.parent_span_id or "")
             self.flags = trace.flags
-            if trace.span_id is not None:
-                self.root = bytes.fromhex(trace.span_id)
         elif record.parent_id is not None:
             self.trace, self.parent = trace_id(record.parent_id), root_span_id(record.parent_id)
         elif record.id != record.call_id:
@@ -156,14 +157,18 @@ class _Ids:
             self.trace, self.parent = trace_id(record.call_id), _NOTHING
 
     def next(self) -> bytes:
+        """The next of the ids that are not the root's."""
         place = self._taken % _IDS
-        if place == 0:
-            salt = (self._taken // _IDS).to_bytes(8, "big")
-            self._digest = hashlib.blake2b(
-                self._record_id.encode(), digest_size=8 * _IDS, person=_PERSON_SPAN, salt=salt
-            ).digest()
+        if place == 0 or not self._digest:
+            self._ids(self._taken // _IDS)
         self._taken += 1
         return self._digest[8 * place : 8 * place + 8]
+
+    def _ids(self, number: int) -> bytes:
+        salt = number.to_bytes(8, "big")
+        record_id = self._record_id.encode()
+        self._digest = hashlib.blake2b(record_id, digest_size=8 * _IDS, person=_PERSON_SPAN, salt=salt).digest()
+        return self._digest
 
 
 class _Tree:
