@@ -13,12 +13,9 @@ import warnings
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import Any, Final, Literal, TypeVar
 
 import anthropic
-import httpx
-import httpx2
 import openai
 from tests.hostile.inputs import MARK, DialectName, Ordinary
 from tests.recorded.replay import client
@@ -26,7 +23,7 @@ from tests.recorded.replay import client
 import interlay
 from interlay.entry import process
 from interlay.model.record import Record
-from interlay.testing import Player, Sent, Turn, capture, transports
+from interlay.testing import Player, Sent, Turn, capture
 
 Colour = Literal["sync", "async"]
 T = TypeVar("T")
@@ -316,13 +313,3 @@ def decent(name: str, *, complains: bool = False) -> Iterator[None]:
     assert log.mentions(MARK) == [], name
     if not complains:
         assert log.complaints() == [], name
-
-
-LIBRARIES: Final[tuple[ModuleType, ...]] = (httpx, httpx2)
-
-
-@contextmanager
-def bare_library(module: ModuleType, player: Player) -> Iterator[Any]:
-    """An HTTP client of one library, over ``player``."""
-    with module.Client(transport=transports(module).sync(player)) as http:
-        yield http
