@@ -22,6 +22,8 @@ Mode = Literal["object", "raw", "bytes"]
 """``object``: what the program gets. ``raw``: ``with_raw_response``. ``bytes``: ``with_streaming_response``."""
 
 CASSETTES = Path(__file__).parent / "cassettes"
+ENDINGS = ("/v1/messages", "/messages", "/chat/completions", "/responses", "/embeddings")
+"""How the paths end that the SDKs know."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def cases() -> list[Case]:
         for number, exchange in enumerate(recording.exchanges):
             name = recording.id if len(recording.exchanges) == 1 else f"{recording.id}.{number + 1}"
             path = exchange.request.path
-            if path.endswith(("/chat/completions", "/messages", "/responses")) and exchange.request.method == "POST":
+            if path.endswith(ENDINGS) and exchange.request.method == "POST":
                 found.append(Case(name, recording.dialect, exchange))
     return found
 
@@ -83,7 +85,7 @@ def client(sdk: ModuleType, colour: Colour, player: Player | None = None, **opti
 def base_url(exchange: Exchange, server: str | None = None) -> str:
     """What to point a client at, so that it asks for what was asked for; at a local server if one is named."""
     path = exchange.request.path
-    for ending in ("/v1/messages", "/chat/completions", "/responses"):
+    for ending in ENDINGS:
         if path.endswith(ending):
             path = path.removesuffix(ending)
             break
@@ -102,6 +104,8 @@ def invocation(client: Any, exchange: Exchange, *, ask_usage: bool = True) -> tu
         resource = client.beta.messages if beta else client.messages
     elif request.path.endswith("/responses"):
         resource = client.responses
+    elif request.path.endswith("/embeddings"):
+        resource = client.embeddings
     else:
         resource = client.chat.completions
     known = inspect.signature(resource.create).parameters

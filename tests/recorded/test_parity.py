@@ -107,6 +107,8 @@ def stated_usage(exchange: Exchange) -> tuple[int, int] | None:
         return (sum(stated.get(name) or 0 for name in inputs), stated["output_tokens"]) if stated else None
     if exchange.request.path.endswith("/responses"):
         return (stated["input_tokens"], stated["output_tokens"]) if stated else None
+    if exchange.request.path.endswith("/embeddings"):
+        return (stated["total_tokens"], 0)
     return (stated["prompt_tokens"], stated["completion_tokens"]) if "prompt_tokens" in stated else None
 
 
@@ -120,7 +122,7 @@ def check_record(records: list[Record], exchange: Exchange, player: Player) -> N
     assert record.response.status == status
     assert [attempt.status for attempt in record.attempts] == [status]
     assert record.model == exchange.request.body.get("model")
-    assert record.operation == "chat"
+    assert record.operation == ("embeddings" if exchange.request.path.endswith("/embeddings") else "chat")
     assert record.streamed == exchange.request.streamed
     stated = stated_usage(exchange) if reported(exchange, player) else None
     if stated is not None:

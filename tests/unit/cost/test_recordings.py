@@ -19,7 +19,7 @@ AT = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
 
 ANSWERED = [
     pytest.param(exchange, recording.dialect, id=f"{recording.id}-{place}")
-    for folder in ("openai-chat", "anthropic-messages", "openai-responses")
+    for folder in ("openai-chat", "anthropic-messages", "openai-responses", "openai-embeddings")
     for recording in Recording.load_all(CASSETTES / folder)
     for place, (_, exchange) in enumerate(exchanges_of(recording))
     if exchange.response.status == 200

@@ -65,7 +65,6 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 
 
 SHAPES: Final[Mapping[str, Shape]] = {
-    "openai-embeddings": Shape(input=(("prompt_tokens",),), total=("total_tokens",), parts={}),
     "openai-images": Shape(
         input=(("input_tokens",),),
         output=(("output_tokens",),),
@@ -151,7 +150,7 @@ def _decoded(text: str | bytes | bytearray) -> object:
 
 def _canonical(raw: Mapping[str, Any], api: str) -> Usage:
     dialect = dialects.named(api)
-    return dialect.usage(raw) if dialect is not None else _shaped(raw, SHAPES[api])
+    return dialect.usage(_NUMBERS.encode(raw)) if dialect is not None else _shaped(raw, SHAPES[api])
 
 
 def _of_stream(listed: Sequence[object], api: str) -> tuple[Usage | None, Estimate | None]:

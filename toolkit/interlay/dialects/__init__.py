@@ -6,10 +6,11 @@ from typing import Final
 
 from interlay.dialects.anthropic_messages import AnthropicMessages
 from interlay.dialects.openai_chat import OpenAIChat
+from interlay.dialects.openai_embeddings import OpenAIEmbeddings
 from interlay.dialects.openai_responses import OpenAIResponses
 from interlay.model.protocols import Dialect
 
-DIALECTS: Final[tuple[Dialect, ...]] = (OpenAIChat(), AnthropicMessages(), OpenAIResponses())
+DIALECTS: Final[tuple[Dialect, ...]] = (OpenAIChat(), AnthropicMessages(), OpenAIResponses(), OpenAIEmbeddings())
 
 
 def find(method: str, path: str) -> Dialect | None:

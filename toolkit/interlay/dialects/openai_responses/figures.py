@@ -11,13 +11,10 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from interlay.dialects.counts import MAX_COUNT, Counts, text
+from interlay.dialects.counts import MAX_COUNT, Counts, kept, text, usage_of_mapping, usage_of_text
 from interlay.model import json
 from interlay.model.errors import DecodeError
 from interlay.model.usage import Usage
-
-MAX_RAW: Final = 64 * 1024
-"""Bytes of a usage object that are kept with the figures."""
 
 _TICKS: Final = 10
 """xAI states costs in ticks: 10^10 to the US dollar."""
@@ -70,24 +67,12 @@ def read(raw: bytes) -> Usage:
         # What nearly all responses carry is read in one typed pass; anything else number by number.
         if (usage := _plain(said, raw)) is not None:
             return usage
-    try:
-        fields = json.decode_exact(raw, limit=4 * MAX_RAW)
-    except DecodeError:
-        fields = None
-    if not isinstance(fields, dict):
-        return Usage(flags=("usage_invalid",))
-    return _canonical(fields, raw)
+    return usage_of_text(raw, _canonical)
 
 
 def of_mapping(fields: Mapping[str, Any]) -> Usage:
     """Usage from the members of a usage object that was decoded elsewhere. Never raises."""
-    try:
-        return _canonical(fields, _numbers.encode(fields))
-    except (TypeError, ValueError, OverflowError, RecursionError):
-        return Usage(flags=("usage_invalid",))
-
-
-_numbers: Final = msgspec.json.Encoder(decimal_format="number")
+    return usage_of_mapping(fields, _canonical)
 
 
 def tools_of(items: Iterable[tuple[str | None, str | None]], searches: int | None = None) -> dict[str, int]:
@@ -129,7 +114,7 @@ def _plain(said: _Figures, raw: bytes) -> Usage | None:
         cache_read_tokens=read,
         cache_write_tokens=written,
         reasoning_tokens=reasoning,
-        raw=_kept(raw),
+        raw=kept(raw),
     )
 
 
@@ -157,9 +142,5 @@ def _canonical(fields: Mapping[str, Any], raw: bytes) -> Usage:
         service_tier=text(fields.get("service_tier")),
         cost=cost if cost is not None or ticks is None else ticks.scaleb(-_TICKS),
         flags=counts.flags,
-        raw=_kept(raw),
+        raw=kept(raw),
     )
-
-
-def _kept(raw: bytes) -> msgspec.Raw:
-    return msgspec.Raw(raw if len(raw) <= MAX_RAW else b"null")

@@ -6,14 +6,12 @@ from typing import Any, Final
 
 import msgspec
 
-from interlay.dialects.counts import MAX_COUNT, text
+from interlay.dialects.counts import MAX_COUNT, items_in, text
 from interlay.model import json
 from interlay.model.errors import DecodeError
 from interlay.model.protocols import Outline
 
 _NOTHING: Final = msgspec.Raw()
-_MAX_COUNTED: Final = 256 * 1024
-"""Bytes of a list whose items are counted."""
 
 
 class _Format(msgspec.Struct, gc=False):
@@ -58,7 +56,6 @@ _NAMES: Final = {
 }
 """Members of a request, and what records call them."""
 _requests: Final = json.Reader(_Request, marks=None)
-_items: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def outline(body: bytes) -> Outline:
@@ -84,15 +81,6 @@ def _parameters(request: _Request) -> dict[str, Any]:
         if request.text.format is not None:
             words["response_format"] = request.text.format.type
     found |= {name: word for name, value in words.items() if (word := text(value, 64)) is not None}
-    if count := _count(request.tools):
+    if count := items_in(request.tools):
         found["tool_count"] = count
     return found
-
-
-def _count(raw: msgspec.Raw) -> int:
-    if not raw or len(memoryview(raw)) > _MAX_COUNTED:
-        return 0
-    try:
-        return len(_items.decode(raw))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return 0

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 import msgspec
 
+from interlay.dialects._tails import ends_whole, last_object
 from interlay.dialects.counts import MAX_COUNT, text
 from interlay.dialects.openai_responses import failures, figures
 from interlay.model import json
 from interlay.model.errors import DecodeError
-from interlay.model.members import end_of_value
 from interlay.model.protocols import WireEvent
 from interlay.model.record import Failure
 from interlay.model.tokens import estimate
@@ -30,9 +29,6 @@ _NOTHING: Final = msgspec.Raw()
 _ENDED: Final = frozenset({"completed", "incomplete", "failed", "cancelled"})
 _MAX_ITEMS: Final = 4096
 _MAX_USAGE: Final = 64 * 1024
-_MAX_TRIES: Final = 16
-_BLANK: Final = b" \t\r\n\0"
-_OBJECT_FOLLOWS: Final = re.compile(rb'"usage"[ \t\r\n]*:[ \t\r\n]*\{')
 
 
 class _Action(msgspec.Struct, gc=False):
@@ -162,8 +158,7 @@ class Tracker:
         try:
             response = _responses.lenient(data)
         except DecodeError:
-            # An object that ends came whole, also where its numbers or its depth are more than we read.
-            self.finished = data[-64:].rstrip(_BLANK).endswith(b"}")
+            self.finished = ends_whole(data)
             self.tail(data)
             return
         self.finished = True
@@ -172,21 +167,8 @@ class Tracker:
 
     def tail(self, data: bytes) -> None:
         """The usage object nearest to the end of a body that was too large to keep."""
-        at = len(data)
-        for _ in range(_MAX_TRIES):
-            at = data.rfind(b'"usage"', 0, at)
-            if at < 0:
-                return
-            match = _OBJECT_FOLLOWS.match(data, at)
-            if match is None:
-                continue
-            try:
-                raw = data[match.end() - 1 : end_of_value(data, match.end() - 1)]
-                if isinstance(json.decode(raw), dict):
-                    self._heard(raw)
-                    return
-            except DecodeError:
-                continue
+        if (raw := last_object(data, "usage")) is not None:
+            self._heard(raw)
 
     def _take(self, response: _Response) -> None:
         if self.id is None and response.id:
