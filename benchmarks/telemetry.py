@@ -39,8 +39,9 @@ def environment(folder: Path, name: str) -> str:
     """The interpreter of a peer's environment, made if it is not there."""
     python = folder / name / "bin" / "python"
     if not python.exists():
-        venv.create(folder / name, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *PEERS[name]], check=True)
+        venv.create(folder / name)
+        # uv, and not pip, finds versions that go together for all of these.
+        subprocess.run([sys.executable, "-m", "uv", "pip", "install", "--python", python, *PEERS[name]], check=True)
         subprocess.run([python, "-m", "compileall", "-q", folder / name / "lib"], check=False)
     return str(python)
 

@@ -20,9 +20,7 @@ def peer(name: str) -> Callable[[Any], None]:
     """How a peer is switched on, given a provider."""
     if name == "openlit":
         openlit = importlib.import_module("openlit")
-        return lambda made: openlit.init(
-            tracer=made.get_tracer("openlit"), disable_metrics=True, disable_events=True, application_name="bench"
-        )
+        return lambda _made: openlit.init(disable_metrics=True, disable_events=True, application_name="bench")
     if name == "langfuse":
         langfuse = importlib.import_module("langfuse")
 
