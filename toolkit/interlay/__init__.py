@@ -32,20 +32,26 @@ if TYPE_CHECKING:
     from interlay.layers.timeout import Timeout as Timeout
     from interlay.model.record import Record as Record
     from interlay.model.secrets import Secret as Secret
+    from interlay.telemetry.live import Trace as Trace
+    from interlay.telemetry.settings import OTLP as OTLP
+    from interlay.telemetry.settings import Sampling as Sampling
 
 __version__ = "0.1.0"
 
 # Where each public name lives. Importing interlay loads none of it.
 _HOMES = {
-    "Chain": "interlay.chain.chain",
+    "Chain": "interlay.config",
     "Layer": "interlay.chain.layer",
     "Observe": "interlay.chain.recorder",
     "Observer": "interlay.chain.recorder",
+    "OTLP": "interlay.telemetry.settings",
     "Record": "interlay.model.record",
     "Retry": "interlay.layers.retry",
     "Role": "interlay.chain.layer",
+    "Sampling": "interlay.telemetry.settings",
     "Secret": "interlay.model.secrets",
     "Timeout": "interlay.layers.timeout",
+    "Trace": "interlay.telemetry.live",
     "carry": "interlay.entry.scope",
     "flush": "interlay.entry.process",
     "instrument": "interlay.entry.instrument",
@@ -59,6 +65,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "OTLP",
     "Chain",
     "Layer",
     "Observe",
@@ -66,8 +73,10 @@ __all__ = [
     "Record",
     "Retry",
     "Role",
+    "Sampling",
     "Secret",
     "Timeout",
+    "Trace",
     "__version__",
     "carry",
     "cost",
