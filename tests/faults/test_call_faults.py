@@ -88,7 +88,7 @@ def provider() -> Iterator[Provider]:
         yield provider
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("how", ["threads", "tasks"])
 def test_every_call_that_returned_survives_kill_9(
     how: str, provider: Provider, tmp_path: Path, rng: random.Random

@@ -29,6 +29,8 @@ PLAIN = {
     openai: Recording.load(CASSETTES / "openai-chat" / "openai-chat-plain-03.json"),
     anthropic: Recording.load(CASSETTES / "anthropic-messages" / "anthropic-plain-01.json"),
 }
+SHOWN = {openai: 3, anthropic: 2}
+"""How many of a stream's first three events an SDK shows; one of Anthropic's is a ping."""
 PATIENCE = 20.0
 """Seconds until a test gives up waiting. What is waited for takes milliseconds; the machine may be busy."""
 

@@ -15,6 +15,7 @@ from typing import Any
 import anyio
 import httpx2
 import openai
+import pytest
 
 import interlay
 from interlay.telemetry.journal import JournalReader
@@ -201,9 +202,10 @@ print(json.dumps({"chunks": chunks, "ends": [r.end for r in records[:2]], "befor
 """
 
 
+@pytest.mark.timeout(300)
 def test_fork_after_first_use(tmp_path: Path) -> None:
     command = [sys.executable, "-X", "dev", "-W", "ignore:This process:DeprecationWarning", "-c", FORK, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     child, parent = map(json.loads, done.stdout.splitlines())
     assert child == {"inherited": 0, "mine": 8, "runners": 1, "done": True}
