@@ -40,7 +40,7 @@ __version__ = "0.1.0"
 
 # Where each public name lives. Importing interlay loads none of it.
 _HOMES = {
-    "Chain": "interlay.config",
+    "Chain": "interlay.chain.chain",
     "Layer": "interlay.chain.layer",
     "Observe": "interlay.chain.recorder",
     "Observer": "interlay.chain.recorder",
