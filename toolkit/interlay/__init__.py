@@ -40,7 +40,7 @@ __version__ = "0.1.0"
 
 # Where each public name lives. Importing interlay loads none of it.
 _HOMES = {
-    "Chain": "interlay.chain.chain",
+    "Chain": "interlay.config",
     "Layer": "interlay.chain.layer",
     "Observe": "interlay.chain.recorder",
     "Observer": "interlay.chain.recorder",

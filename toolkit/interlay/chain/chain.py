@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
+from os import PathLike
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from interlay.chain.call import Call, Response
 from interlay.chain.current import current
@@ -14,7 +15,7 @@ from interlay.chain.recorder import Guarded, Observe, Recorder, is_observer
 from interlay.chain.run import Run, failure_of
 from interlay.chain.stream import Stream
 from interlay.model.cost import PriceFn
-from interlay.model.errors import PartError
+from interlay.model.errors import ConfigError, PartError
 
 Terminal = Callable[[Call], Awaitable[Response]]
 
@@ -37,6 +38,25 @@ class Chain:
         self._beginnings: tuple[Callable[[Call], None], ...] = tuple(
             layer.begin for layer in layers if hasattr(layer, "begin")
         )
+
+    loader: ClassVar[Callable[[str | PathLike[str]], Chain] | None] = None
+    """What reads a configuration: given by ``interlay.config``, which this room does not know."""
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Chain:
+        """The chain that a configuration file describes: ``interlay.wrap(client, Chain.load("interlay.yaml"))``.
+
+        What the file says of the process besides (journal, contents, prices, export, prometheus) is in force from
+        then on, as by ``setup()``; a file that says nothing of these leaves them as they are. Functions that it
+        names are imported.
+
+        Raises:
+            ConfigurationError: a ``ConfigError`` with everything that is wrong in the file, by line and column.
+            ConfigError: where PyYAML is not installed: ``pip install 'interlay[yaml]'``.
+        """
+        if cls.loader is None:
+            raise ConfigError("Chain.load() is there once interlay.Chain or interlay.config has been imported")
+        return cls.loader(path)
 
     def __repr__(self) -> str:
         return f"Chain({', '.join(type(layer).__name__ for layer in self.layers)})"

@@ -13,7 +13,7 @@ from interlay.cost.book import Price, PriceBook, default_book
 from interlay.cost.leaves import Leaf, input_leaves, output_leaves
 from interlay.cost.reading import MAKERS, dialect_name, read
 from interlay.cost.rows import Row
-from interlay.model.cost import EXACT, Cost, CostLine, CostSource, Estimate, Priced, PriceFn, plain
+from interlay.model.cost import EXACT, Cost, CostLine, CostSource, Estimate, Priced, plain
 from interlay.model.errors import ConfigError
 from interlay.model.usage import Usage
 
@@ -72,7 +72,7 @@ def price(
     return Pricer(book).compute(reported, what, when, counted)
 
 
-def pricer(book: PriceBook | None = None) -> PriceFn:
+def pricer(book: PriceBook | None = None) -> Pricer:
     """What the chain is given to turn usage into money; it never raises. None is the vendored book."""
     return Pricer(book)
 
@@ -86,6 +86,10 @@ class Pricer:
         self._book = book
         self._failed = False
         self._alarmed: set[str] = set()
+
+    def use(self, book: PriceBook | None) -> None:
+        """Price by another book from now on; None is the vendored one."""
+        self._book = book
 
     def __call__(self, usage: Usage | None, what: Priced, when: dt.datetime, estimate: Estimate | None) -> Cost:
         """The cost of one response; see ``interlay.model.cost.PriceFn``."""

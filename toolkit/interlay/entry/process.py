@@ -15,8 +15,9 @@ from interlay.chain.journal import Journal
 from interlay.chain.recorder import Recorder
 from interlay.chain.runner import Runner
 from interlay.chain.stream import lose_open
-from interlay.cost import pricer
-from interlay.model.cost import PriceFn
+from interlay.cost import PriceBook, pricer
+from interlay.cost.pricing import Pricer
+from interlay.cost.rows import read_row_file
 from interlay.model.record import Record
 from interlay.telemetry import logs as logging_
 from interlay.telemetry.settings import wants_contents
@@ -51,7 +52,7 @@ _process: Final = _Process()
 
 
 @cache
-def price() -> PriceFn:
+def price() -> Pricer:
     """The price book's function; the book is read when the first call is priced."""
     return pricer()
 
@@ -60,6 +61,7 @@ def setup(
     *,
     contents: bool | None = None,
     journal: bool | str | Path = True,
+    prices: PriceBook | str | Path | None = None,
     export: Export = None,
     prometheus: tuple[str, int] | bool | None = None,
     tracer_provider: object = None,
@@ -77,6 +79,7 @@ def setup(
             ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`` says, which is no by default.
         journal: True for the stated place (``$INTERLAY_HOME``, else the platform's state folder), a folder to
             use instead, or False to write nothing.
+        prices: a price book, or a file of price rows, which go before interlay's own. None: interlay's own alone.
         export: where spans, metrics and events are shipped over OTLP: a URL (``"http://localhost:4318"``), an
             ``OTLP(…)``, a list of them, False for nowhere. None: as ``OTEL_EXPORTER_OTLP_ENDPOINT`` says, unless
             the program has a tracer provider of its own, which reads the same variable. Without a journal the last
@@ -93,6 +96,7 @@ def setup(
         ConfigError: for a setting that is wrong, by its name; nothing is changed then.
     """
     keeper = None if journal is False else Journal() if journal is True else Journal(Path(journal))
+    book = PriceBook().with_rows(read_row_file(Path(prices))) if isinstance(prices, str | Path) else prices
     keep_contents = wants_contents(os.environ) if contents is None else contents
     telemetry = Telemetry(
         recorder,
@@ -107,6 +111,7 @@ def setup(
     if _process.telemetry is not None:
         _process.telemetry.close()
     logging_.show(logs)
+    price().use(book)
     recorder.contents = keep_contents
     recorder.journal = keeper
     _process.telemetry = telemetry
