@@ -228,8 +228,10 @@ class Stream:
 
     def forward(self, chunk: bytes, now: float) -> bytes:
         """Look at a chunk that came; gives what of it goes on where there is no stage."""
-        events = self.monitor.feed(chunk, now)
-        return chunk if self._filter is None else self._filtered(events)
+        if self._filter is None:
+            self.monitor.note(chunk, now)
+            return chunk
+        return self._filtered(self.monitor.cut(chunk, now))
 
     def _filtered(self, events: list[WireEvent]) -> bytes:
         change = self._filter
@@ -369,6 +371,7 @@ class Stream:
         return tracker is None or self.monitor.opaque or tracker.finished or tracker.ended_well
 
     def _end_of_bytes(self) -> None:
+        self.monitor.catch_up()
         tracker = self.monitor.tracker
         if tracker is not None and tracker.failure is not None:
             self._tell("error", tracker.failure)
@@ -409,6 +412,7 @@ class Stream:
         if self._told:
             return
         self._told = True
+        self.monitor.catch_up()
         tracker = self.monitor.tracker
         if tracker is not None and end in ("closed", "lost"):
             if self.monitor.streamed and not tracker.finished:
