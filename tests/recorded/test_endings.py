@@ -317,11 +317,13 @@ def test_a_closed_port(sdk: Any, colour: Colour, scene: Callable[..., Scene]) ->
 # Says for each scene whether Ctrl-C came out as KeyboardInterrupt, and what the records tell. One process plays all,
 # as most of its time goes into importing two SDKs.
 CTRL_C = """
-import asyncio, json, os, signal, threading, time
+import asyncio, gc, json, os, signal, threading, time
 
 import interlay
 from interlay.testing import Turn, capture
 from tests.recorded.scenes import SHOWN, Scene, anthropic, openai, soon
+
+gc.freeze()
 
 def interrupt(stage, events, expected):
     while len(stage.player.requests) == 0 or len(events) < expected:
