@@ -13,11 +13,6 @@ from typing import Any, Final, NamedTuple
 from interlay.config.problems import Complaints
 from interlay.model.errors import ConfigError
 
-try:
-    import yaml  # type: ignore[import-untyped]
-except ModuleNotFoundError:  # an optional extra, and this is its one place
-    yaml = None
-
 MAX_BYTES: Final = 1024 * 1024
 _MAX_DEPTH: Final = 32
 _MAX_NODES: Final = 10_000
@@ -69,13 +64,21 @@ class Mapping(NamedTuple):
 Node = Scalar | Sequence | Mapping
 
 
+def _pyyaml() -> Any:
+    """An optional extra, and this is its one place."""
+    try:
+        import yaml  # type: ignore[import-untyped]  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ConfigError("a configuration is read with PyYAML: pip install 'interlay[yaml]'") from error
+    return yaml
+
+
 def read(data: bytes, complaints: Complaints) -> Node | None:
     """The one document in ``data``; None where it cannot be read at all. What is wrong goes to ``complaints``.
 
     Raises ``ConfigError`` where PyYAML is not installed.
     """
-    if yaml is None:
-        raise ConfigError("a configuration is read with PyYAML: pip install 'interlay[yaml]'")
+    yaml = _pyyaml()
     if len(data) > MAX_BYTES:
         complaints.add((0, 0), f"larger than {MAX_BYTES:,} bytes")
         return None
@@ -103,7 +106,7 @@ def read(data: bytes, complaints: Complaints) -> Node | None:
     if composed is None:
         return Mapping((1, 1), [])
     try:
-        return _Walk(complaints).node(composed, ())
+        return _Walk(yaml, complaints).node(composed, ())
     except _TooMuchError as error:
         complaints.add(*error.args)
         return None
@@ -116,7 +119,8 @@ class _TooMuchError(Exception):
 class _Walk:
     """Over PyYAML's nodes, once."""
 
-    def __init__(self, complaints: Complaints) -> None:
+    def __init__(self, yaml: Any, complaints: Complaints) -> None:
+        self._yaml = yaml
         self._complaints = complaints
         self._nodes = 0
         self._aliases = 0
@@ -138,15 +142,14 @@ class _Walk:
                 self._complaints.add(place, problem)
             return None
         above = (*above, id(node))
-        if isinstance(node, yaml.MappingNode):
+        if isinstance(node, self._yaml.MappingNode):
             return Mapping(place, self._members(node, above, repeated=alias or repeated))
-        if isinstance(node, yaml.SequenceNode):
+        if isinstance(node, self._yaml.SequenceNode):
             found = [self.node(item, above, repeated=alias or repeated) for item in node.value]
             return Sequence(place, [item for item in found if item is not None])
         return Scalar(place, _scalar(node.value) if node.style is None else node.value)
 
-    @staticmethod
-    def _problem(node: Any, above: tuple[int, ...]) -> str | None:
+    def _problem(self, node: Any, above: tuple[int, ...]) -> str | None:
         """Why not to go into a node."""
         if id(node) in above:
             return "contains itself"
@@ -154,7 +157,7 @@ class _Walk:
             return f"nested more than {_MAX_DEPTH} levels deep"
         if node.tag not in _TAGS:
             return f"tags such as {node.tag.replace('tag:yaml.org,2002:', '!!')} are not taken"
-        if isinstance(node, yaml.ScalarNode) and _SURROGATE.search(node.value):
+        if isinstance(node, self._yaml.ScalarNode) and _SURROGATE.search(node.value):
             return "no text: half of a surrogate pair"
         return None
 
@@ -163,7 +166,7 @@ class _Walk:
         lines: dict[str, int] = {}
         for key, value in node.value:
             place = _place(key.start_mark)
-            if not isinstance(key, yaml.ScalarNode):
+            if not isinstance(key, self._yaml.ScalarNode):
                 if not repeated:
                     self._complaints.add(place, "expected a name before the colon")
             elif key.value in lines:
