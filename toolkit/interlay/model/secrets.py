@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Iterable
 from typing import Any, Final
+from urllib.parse import quote
 
 MASK: Final = "[secret]"
 _MIN_LENGTH: Final = 8
@@ -53,46 +55,105 @@ class Secret:
 
 _lock = threading.Lock()
 _registered: dict[str, None] = {}
-_pattern: re.Pattern[str] | None = None
+_index: dict[str, list[Form]] | None = None
 
 
 def register(value: str) -> None:
     """Blank ``value`` wherever interlay records text from now on. Values under eight characters are not searched
     for; beyond 10,000 values the oldest is forgotten."""
-    global _pattern
+    global _index
     if len(value) < _MIN_LENGTH or value in _registered:
         return
     with _lock:
         _registered[value] = None
         if len(_registered) > _MAX_REGISTERED:
             del _registered[next(iter(_registered))]
-        _pattern = None
+        _index = None
 
 
 def redact(text: str, also: Iterable[str] = ()) -> str:
-    """``text`` with every registered secret, and each of ``also``, replaced by ``[secret]``."""
-    global _pattern
-    pattern = _pattern
-    if pattern is None and _registered:
+    """``text`` with every registered secret, and each of ``also``, replaced by ``[secret]``.
+
+    A secret is found by its first eight characters, and as much of it is blanked as stands there: providers' error
+    messages show keys cut short. It is found as it stands in JSON strings and in URLs, too.
+    """
+    global _index
+    if len(text) < _MIN_LENGTH:
+        return text
+    index = _index
+    if index is None:
         with _lock:
-            # Longest first, so that a secret that begins with another is blanked whole.
-            values = sorted(_registered, key=len, reverse=True)
-            pattern = _pattern = re.compile("|".join(map(re.escape, values)))
-    if pattern is not None:
-        text = pattern.sub(MASK, text)
-    for value in also:
-        if len(value) >= _MIN_LENGTH and value in text:
-            text = text.replace(value, MASK)
+            index = _index = _by_beginning(_registered)
+    if index:
+        text = _blanked(text, index)
+    if also:
+        text = _blanked(text, _by_beginning(also))
     return text
 
 
 def redact_json(value: Any, also: Iterable[str] = ()) -> Any:
     """A copy of a JSON value with ``redact`` applied to every string in it, keys included."""
-    also = tuple(also)
+    return _redact_json(value, _by_beginning(also))
+
+
+def _redact_json(value: Any, index: dict[str, list[Form]]) -> Any:
     if isinstance(value, str):
-        return redact(value, also)
+        text = redact(value)
+        return _blanked(text, index) if index and len(text) >= _MIN_LENGTH else text
     if isinstance(value, dict):
-        return {redact(str(k), also): redact_json(v, also) for k, v in value.items()}
+        return {_redact_json(str(key), index): _redact_json(each, index) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [redact_json(v, also) for v in value]
+        return [_redact_json(each, index) for each in value]
     return value
+
+
+Form = tuple[str, bool]
+"""How a secret may stand in a text, and whether its beginning alone says nothing."""
+
+
+def _by_beginning(values: Iterable[str]) -> dict[str, list[Form]]:
+    """The forms that ``values`` can stand in, by their first eight characters."""
+    index: dict[str, list[Form]] = {}
+    for value in values:
+        # Of a header such as "Bearer …" the beginning is no secret; each of its words may be.
+        spaced = " " in value[:_MIN_LENGTH]
+        for word in (value, *value.split()) if spaced else (value,):
+            for form in dict.fromkeys((word, json.dumps(word)[1:-1], quote(word, safe=""))):
+                if len(form) >= _MIN_LENGTH:
+                    index.setdefault(form[:_MIN_LENGTH], []).append((form, spaced and word is value))
+    return index
+
+
+def _blanked(text: str, index: dict[str, list[Form]]) -> str:
+    if len(index) <= _FEW:
+        found = [beginning for beginning in index if beginning in text]
+    else:
+        found = list({text[at : at + _MIN_LENGTH] for at in range(len(text) - _MIN_LENGTH + 1)} & index.keys())
+    if not found:
+        return text
+    pattern = re.compile("|".join(map(re.escape, found)))
+    pieces: list[str] = []
+    at = searched = 0
+    while (match := pattern.search(text, searched)) is not None:
+        start = match.start()
+        length = max(_length(text, start, form) for form in index[match.group()])
+        searched = start + (length or 1)
+        if length:
+            pieces += (text[at:start], MASK)
+            at = searched
+    return "".join((*pieces, text[at:]))
+
+
+def _length(text: str, at: int, form: Form) -> int:
+    """How many characters of a secret stand in ``text`` from there on."""
+    value, only_whole = form
+    if text.startswith(value, at):
+        return len(value)
+    if only_whole:
+        return 0
+    there = text[at : at + len(value)]
+    return next((count for count, pair in enumerate(zip(value, there, strict=False)) if pair[0] != pair[1]), len(there))
+
+
+_FEW: Final = 64
+"""Secrets that are looked for one by one; of more, every place in a text is looked up."""
