@@ -82,7 +82,7 @@ bench: $(VENV)/.dev ## Measure overhead side by side
 	$(BIN)/python -m benchmarks
 
 SECONDS ?= 60
-fuzz: $(VENV)/.fuzz ## Fuzz the codecs, each of their doors for SECONDS
+fuzz: $(VENV)/.fuzz ## Fuzz the codecs, each of their doors for SECONDS of CPU
 	$(BIN)/python -m tests.fuzz $(SECONDS)
 
 docs: $(VENV)/.docs ## Build the documentation into site/

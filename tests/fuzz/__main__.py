@@ -25,7 +25,7 @@ ROOM = 100 * 1024
 def main() -> int:
     """Fuzz, say how it went, and keep what is worth it."""
     parser = argparse.ArgumentParser(prog="tests.fuzz", description="Fuzz the codecs, door by door.")
-    parser.add_argument("seconds", type=int, help="for each door")
+    parser.add_argument("seconds", type=int, help="of CPU, for each door")
     parser.add_argument("doors", nargs="*", choices=[*DOORS, []], help="all, if none is named")
     parser.add_argument("--keep", action="store_true", help="add what covers more to the corpus")
     options = parser.parse_args()
@@ -38,27 +38,37 @@ def main() -> int:
 
 
 def _fuzz(door: str, seconds: int) -> int:
+    """Runs until so much CPU is spent, in slices: what the fuzzer itself can be told is how long to go on."""
     found, crashes = WORK / door, WORK / "crashes"
     for folder in (found, crashes, CORPUS / door):
         folder.mkdir(parents=True, exist_ok=True)
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    run = _run(
-        door, f"-max_total_time={seconds}", f"-max_len={2 * LARGEST}", "-timeout=10", "-rss_limit_mb=1024",
-        f"-artifact_prefix={crashes}/{door}-", "-print_final_stats=1", str(found), str(CORPUS / door),
-    )  # fmt: skip
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    executions = re.search(r"number_of_executed_units: (\d+)", run.stderr)
-    covered = re.findall(r"cov: (\d+) ft: (\d+) corp: (\d+)", run.stderr)
-    edges, features, inputs = covered[-1] if covered else ("?", "?", "?")
+    spent, executions, covered, code = 0.0, 0, ("?", "?", "?"), 0
+    while spent < seconds and not code:
+        before = _cpu()
+        run = _run(
+            door, f"-max_total_time={max(5, round(seconds - spent))}", f"-max_len={2 * LARGEST}", "-timeout=20",
+            "-rss_limit_mb=1024", f"-artifact_prefix={crashes}/{door}-", "-print_final_stats=1", str(found),
+            str(CORPUS / door),
+        )  # fmt: skip
+        spent += _cpu() - before
+        counted = re.search(r"number_of_executed_units: (\d+)", run.stderr)
+        executions += int(counted[1]) if counted else 0
+        covered = (re.findall(r"cov: (\d+) ft: (\d+) corp: (\d+)", run.stderr) or [covered])[-1]
+        code = run.returncode
+        if code:
+            sys.stderr.write(run.stdout + run.stderr)
+    edges, features, inputs = covered
     sys.stdout.write(
-        f"{door:28} {executions[1] if executions else '?':>9} executions  {cpu:6.0f} s of CPU  "
-        f"{edges:>5} edges  {features:>6} features  {inputs:>5} inputs  {'BROKEN' if run.returncode else 'sound'}\n"
+        f"{door:28} {executions:9} executions  {spent:6.0f} s of CPU  {edges:>5} edges  {features:>6} features  "
+        f"{inputs:>5} inputs  {'BROKEN' if code else 'sound'}\n"
     )
     sys.stdout.flush()
-    if run.returncode:
-        sys.stderr.write(run.stdout + run.stderr)
-    return run.returncode
+    return code
+
+
+def _cpu() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _keep(door: str) -> None:

@@ -49,7 +49,9 @@ BODIES: dict[str, Callable[[], bytes]] = {
         b'{"output":[' + b"{}," * 240_000 + b'{}],"input":[' + b"{}," * 200 + b"{}]}"
     ),
     "9 many members": lambda: b'{"usage":1' + b',"usage":1' * 900_000 + b"}",
-    "10 one string of 10 MB": lambda: said(b'"' + b"x" * 10_000_000 + b'"'),
+    "10 one string of 10 MB, asked": lambda: b'{"messages":[{"content":"' + b"x" * 10_000_000 + b'"}],"usage":{}}',
+    "10 one string of 10 MB, answered": lambda: b'{"type":"message","content":"' + b"x" * 10_000_000 + b'","usage":{}}',
+    "10 one string of 10 MB, chosen": lambda: b'{"choices":[{"message":{"content":"' + b"x" * 10_000_000 + b'"}}]}',
     "11 NaN": lambda: b'{"temperature":NaN}',
     "11 1e400": lambda: b'{"temperature":1e400,"usage":{"prompt_tokens":1e400}}',
     "11 -0": lambda: b'{"temperature":-0,"n":-0,"usage":{"prompt_tokens":-0}}',

@@ -31,6 +31,9 @@ MAX_MEMBERS: Final = 20_000
 _MAX_KEYS: Final = 200_000
 """Members and strings in lists, at all depths, of a large object: a member of its own takes 150 bytes to find."""
 
+_DEEPEST: Final = 1000
+"""Where other readers of JSON give up too."""
+
 _STRING: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _BLANK: Final = rb"[ \t\r\n]*+"
 _KEY: Final = re.compile(_BLANK + b"(" + _STRING + b")" + _BLANK + b":" + _BLANK, re.DOTALL)
@@ -119,7 +122,7 @@ def _walk(data: bytes, values: dict[str, msgspec.Raw]) -> list[Member]:
 
 
 def end_of_value(data: bytes, at: int) -> int:
-    """Where the JSON value that starts at ``at`` ends. Raises ``DecodeError`` when it does not."""
+    """Where the JSON value that starts at ``at`` ends. Raises ``DecodeError`` when it does not, or is very deep."""
     if data[at] not in b"[{":
         match = _SCALAR.match(data, at)
         if match is None:
@@ -130,6 +133,8 @@ def end_of_value(data: bytes, at: int) -> int:
         mark = match.group()
         if mark in b"[{":
             depth += 1
+            if depth > _DEEPEST:
+                break
         elif mark in b"]}":
             depth -= 1
             if depth == 0:
