@@ -82,9 +82,9 @@ print([name for name in sys.modules if name.startswith(heavy)])
 
     def test_help_lists_every_command(self, capsys: pytest.CaptureFixture[str]) -> None:
         run(["-h"])
-        text = capsys.readouterr().out
+        text = " ".join(capsys.readouterr().out.split())
         for name, place in COMMANDS.items():
-            assert re.search(rf"^  {name} +{re.escape(place.help)}$", text, re.MULTILINE)
+            assert f" {name} {place.help}" in text
 
     @pytest.mark.parametrize("package", ["click", "rich"])
     def test_without_its_packages_says_what_to_install(self, package: str) -> None:
