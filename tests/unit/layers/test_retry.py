@@ -201,3 +201,10 @@ def test_names_what_is_out_of_range(wrong: dict[str, Any]) -> None:
     (name,) = wrong
     with pytest.raises(ConfigError, match=rf"Retry\({name}="):
         Retry(**wrong)
+
+
+def test_reading_a_slow_refusal_is_no_work_of_ours(bench: Bench) -> None:
+    played = bench.play(Turn(status=503, drip=0.01), parts=(steady(),))
+    refused = played.record.attempts[0].seconds
+    assert refused > 0.5
+    assert played.record.overhead < refused / 2

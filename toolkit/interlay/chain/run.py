@@ -150,7 +150,8 @@ class Run:
         if failure is None and end == "error" and last is not None:
             failure = last.error
         for sending in self.sendings:
-            spent -= sending.waited
+            # What an earlier send was answered was read by a layer, so in here too.
+            spent -= sending.waited if sending is last or sending.seconds is None else sending.seconds
         self.overhead = max(0.0, spent - call.io.slept)
         """Seconds spent in interlay itself."""
         self.call, self.end, self.failure = call, end, failure
