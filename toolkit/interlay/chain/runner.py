@@ -73,8 +73,10 @@ class Runner:
         return True
 
     def put(self, work: Work) -> None:
-        """Queue ``work`` from a finaliser. ``SimpleQueue.put`` is reentrant; nothing else happens here."""
-        self._queue.put(work)
+        """Queue ``work`` from a finaliser. ``SimpleQueue.put`` is reentrant; nothing else happens here. After ``close``
+        it is let go, and what it holds with it: the process ends."""
+        if not self._closed:
+            self._queue.put(work)
 
     def pending(self) -> int:
         """Work that is queued and not yet begun."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from functools import lru_cache
 from time import perf_counter
 from types import ModuleType
@@ -76,24 +76,30 @@ def transports(module: ModuleType) -> Transports:  # noqa: C901 - six small clas
                 yield chunk
             source: Any = stream.source.plain()
             forward, clock = stream.forward, perf_counter
-            while True:
-                try:
-                    chunk = next(source, None)
-                    now = clock()
-                    if chunk is None:
-                        break
-                    chunk = forward(chunk, now)
-                except DecodeError as error:
-                    stream.broke(error)
-                    stream.release_now()
-                    raise errors.original(error) from None
-                except BaseException as error:
-                    stream.broke(errors.kind(error))
-                    stream.release_now()
-                    raise
-                stream.spent += clock() - now
-                if chunk:
-                    yield chunk
+            try:
+                while True:
+                    try:
+                        chunk = next(source, None)
+                        now = clock()
+                        if chunk is None:
+                            break
+                        chunk = forward(chunk, now)
+                    except DecodeError as error:
+                        stream.broke(error)
+                        stream.release_now()
+                        raise errors.original(error) from None
+                    except BaseException as error:
+                        stream.broke(errors.kind(error))
+                        stream.release_now()
+                        raise
+                    stream.spent += clock() - now
+                    if chunk:
+                        yield chunk
+            except GeneratorExit:
+                # As the libraries do with each other's: at exit nobody else gives the connection back.
+                if isinstance(source, Generator):
+                    source.close()
+                raise
             if rest := stream.over(now):
                 yield rest
                 stream.over(clock())
