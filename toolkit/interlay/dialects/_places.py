@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from interlay.dialects._codec import Object
@@ -36,21 +36,31 @@ def strings(
     role: str = "delta",
     signed: bool = False,
     but: Collection[Path] = (),
-) -> Iterator[TextPlace]:
+) -> list[TextPlace]:
     """A place for each string in ``value``, but for those under harmless keys, for base64, for all that stands below
     the keys ``words``, and for all at the paths ``but`` and below."""
-    if path in but:
-        return
-    if isinstance(value, str):
-        yield TextPlace(path=path, channel=channel, role=role, text=value, signed=signed)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if key in words or (isinstance(item, str) and (key in harmless or _is_base64(value, key, item))):
-                continue
-            yield from strings(item, (*path, key), channel, harmless, words, role=role, signed=signed, but=but)
-    elif isinstance(value, list):
-        for at, item in enumerate(value):
-            yield from strings(item, (*path, at), channel, harmless, words, role=role, signed=signed, but=but)
+    found: list[TextPlace] = []
+
+    def walk(value: Any, path: Path) -> None:
+        if path in but:
+            return
+        kind = value.__class__
+        if kind is str:
+            found.append(TextPlace(path=path, channel=channel, role=role, text=value, signed=signed))
+        elif kind is dict:
+            for key, item in value.items():
+                inner = item.__class__
+                if inner is str:
+                    if key not in harmless and key not in words and not _is_base64(value, key, item):
+                        walk(item, (*path, key))
+                elif item and (inner is dict or inner is list) and key not in words:
+                    walk(item, (*path, key))
+        elif kind is list:
+            for at, item in enumerate(value):
+                walk(item, (*path, at))
+
+    walk(value, path)
+    return found
 
 
 def _is_base64(holder: Object, key: str, value: str) -> bool:
