@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from interlay.dialects._codec import Object
@@ -36,7 +36,7 @@ def strings(
     role: str = "delta",
     signed: bool = False,
     but: Collection[Path] = (),
-) -> list[TextPlace]:
+) -> Iterator[TextPlace]:
     """A place for each string in ``value``, but for those under harmless keys, for base64, for all that stands below
     the keys ``words``, and for all at the paths ``but`` and below."""
     found: list[TextPlace] = []
@@ -60,7 +60,7 @@ def strings(
                 walk(item, (*path, at))
 
     walk(value, path)
-    return found
+    return iter(found)
 
 
 def _is_base64(holder: Object, key: str, value: str) -> bool:
