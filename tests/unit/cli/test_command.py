@@ -66,7 +66,7 @@ print([name for name in sys.modules if name.startswith(heavy)])
         assert done.stdout.splitlines()[-1] == "[]"
 
     @pytest.mark.parametrize("option", ["-h", "--help"])
-    @pytest.mark.parametrize("command", [[], ["demo"], ["calls"], ["show"]])
+    @pytest.mark.parametrize("command", [[], ["demo"], ["calls"], ["show"], ["run"], ["check"]])
     def test_help_begins_with_examples(
         self, command: list[str], option: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -75,7 +75,7 @@ print([name for name in sys.modules if name.startswith(heavy)])
         assert 2 <= text.partition("Options:")[0].count("\n    interlay ") <= 3
         assert max(map(len, text.splitlines())) <= 100
 
-    @pytest.mark.parametrize("command", [[], ["demo"], ["calls"], ["show"]])
+    @pytest.mark.parametrize("command", [[], ["demo"], ["calls"], ["show"], ["run"], ["check"]])
     def test_version(self, command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         assert run([*command, "--version"]) == 0
         assert re.fullmatch(r"interlay \d+\.\d+\.\d+\n", capsys.readouterr().out)

@@ -27,6 +27,8 @@ COMMANDS: Final = {
     "demo": Place("interlay.cli.demo", "See it work: two real SDKs, a local provider, no key, no network.", "demo"),
     "calls": Place("interlay.cli.calls", "List the calls that were made."),
     "show": Place("interlay.cli.show", "Show one call: attempts, timing, cost."),
+    "run": Place("interlay.cli.run", "Run a program with interlay under its clients, its code untouched."),
+    "check": Place("interlay.cli.check", "Say everything that is wrong with a configuration."),
 }
 
 

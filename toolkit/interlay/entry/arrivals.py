@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.abc
 import sys
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader
 
 Told = Callable[[ModuleType], None]
 
 
-class Arrivals(importlib.abc.MetaPathFinder):
+class Arrivals:
     """Calls ``told`` with each module of ``names`` right after it was imported, for as long as it ``watch``es.
 
     It finds nothing itself: it asks the finders that are there, and is in the module's way only while that is
-    loaded. A module's ``__loader__`` and ``__spec__`` are what they would be without it.
+    loaded. A module's ``__loader__`` and ``__spec__`` are what they would be without it. (No subclass of
+    ``importlib.abc``'s, which takes longer to import than all of this.)
     """
 
     def __init__(self, names: Sequence[str], told: Told) -> None:
@@ -45,7 +48,7 @@ class Arrivals(importlib.abc.MetaPathFinder):
             spec: ModuleSpec | None = find(fullname, path, target)
             if spec is not None:
                 if spec.loader is not None:
-                    spec.loader = _Loader(spec.loader, self)
+                    spec.loader = cast("Loader", _Loader(spec.loader, self))
                 return spec
         return None
 
@@ -55,7 +58,7 @@ class Arrivals(importlib.abc.MetaPathFinder):
             self._told(module)
 
 
-class _Loader(importlib.abc.Loader):
+class _Loader:
     """Loads as the module's own loader does, in whose place it is until then."""
 
     def __init__(self, inner: Any, arrivals: Arrivals) -> None:
@@ -67,11 +70,9 @@ class _Loader(importlib.abc.Loader):
         return made
 
     def exec_module(self, module: ModuleType) -> None:
-        spec = module.__spec__
-        if spec is not None and spec.loader is self:
-            spec.loader = self._inner
-        if getattr(module, "__loader__", None) is self:
-            module.__loader__ = self._inner
+        for holder, name in ((module.__spec__, "loader"), (module, "__loader__")):
+            if getattr(holder, name, None) is self:
+                setattr(holder, name, self._inner)
         self._inner.exec_module(module)
         self._arrivals.arrived(module)
 

@@ -87,9 +87,10 @@ def instrument(*parts: object) -> None:
             _seat.install(chain, None)
         process.recorder.instrumented = True
         _arrivals.watch()
-        for name in LIBRARIES:
-            if name in sys.modules:
-                _reach(importlib.import_module(name))  # waits for one that another thread is importing
+    for name in LIBRARIES:
+        if name in sys.modules:
+            # Waits for one that another thread is importing, which itself may wait for our lock.
+            _reach(importlib.import_module(name))
 
 
 def uninstrument() -> None:
