@@ -86,7 +86,7 @@ fuzz: $(VENV)/.fuzz ## Fuzz the codecs, each of their doors for SECONDS of CPU
 	$(BIN)/python -m tests.fuzz $(SECONDS)
 
 docs: $(VENV)/.docs ## Build the documentation into site/
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) site dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .fuzz

@@ -45,7 +45,7 @@ def price(
         at: When the request was sent, as an aware datetime or ISO 8601 text with a time zone. The price in
             force at that time is the one that counts.
         prices: Rows, a book, or a path to a file of rows; they are then all there is. None is the vendored
-        book.
+            book.
         provider: Who served the call, by the catalogue's id. None is the API's own maker.
         tier: The tier that served the call, where the usage object does not say.
         region: The region that served the call, for prices that differ by it.
