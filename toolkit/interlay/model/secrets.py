@@ -72,7 +72,8 @@ def register(value: str) -> None:
 
 
 def redact(text: str, also: Iterable[str] = ()) -> str:
-    """``text`` with every registered secret, and each of ``also``, replaced by ``[secret]``.
+    """``text`` with every registered secret, and each of ``also`` (values of headers and the like), replaced by
+    ``[secret]``.
 
     A secret is found by its first eight characters, and as much of it is blanked as stands there: providers' error
     messages show keys cut short. It is found as it stands in JSON strings and in URLs, too.
@@ -87,13 +88,13 @@ def redact(text: str, also: Iterable[str] = ()) -> str:
     if index:
         text = _blanked(text, index)
     if also:
-        text = _blanked(text, _by_beginning(also))
+        text = _blanked(text, _by_beginning(also, headers=True))
     return text
 
 
 def redact_json(value: Any, also: Iterable[str] = ()) -> Any:
     """A copy of a JSON value with ``redact`` applied to every string in it, keys included."""
-    return _redact_json(value, _by_beginning(also))
+    return _redact_json(value, _by_beginning(also, headers=True))
 
 
 def _redact_json(value: Any, index: dict[str, list[Form]]) -> Any:
@@ -111,17 +112,27 @@ Form = tuple[str, bool]
 """How a secret may stand in a text, and whether its beginning alone says nothing."""
 
 
-def _by_beginning(values: Iterable[str]) -> dict[str, list[Form]]:
-    """The forms that ``values`` can stand in, by their first eight characters."""
+def _by_beginning(values: Iterable[str], *, headers: bool = False) -> dict[str, list[Form]]:
+    """The forms that ``values`` can stand in, by their first eight characters. Of headers, such as "Bearer …" or
+    "theme=dark; session=…", every word is looked for, and the whole as a whole."""
     index: dict[str, list[Form]] = {}
     for value in values:
-        # Of a header such as "Bearer …" the beginning is no secret; each of its words may be.
-        spaced = " " in value[:_MIN_LENGTH]
-        for word in (value, *value.split()) if spaced else (value,):
+        words = [_unnamed(word) for word in _WORDS.findall(value)] if headers else []
+        only_whole = " " in value[:_MIN_LENGTH] or (bool(words) and words != [value])
+        for word in dict.fromkeys((value, *words)):
             for form in dict.fromkeys((word, json.dumps(word)[1:-1], quote(word, safe=""))):
                 if len(form) >= _MIN_LENGTH:
-                    index.setdefault(form[:_MIN_LENGTH], []).append((form, spaced and word is value))
+                    index.setdefault(form[:_MIN_LENGTH], []).append((form, only_whole and word is value))
     return index
+
+
+_WORDS: Final = re.compile(r"[^\s;,]+")
+
+
+def _unnamed(word: str) -> str:
+    """What stands behind the name in ``name=value``."""
+    value = word.partition("=")[2]
+    return value if len(value) >= _MIN_LENGTH else word
 
 
 def _blanked(text: str, index: dict[str, list[Form]]) -> str:
