@@ -1,6 +1,7 @@
 """Run the examples of pages, each from top to bottom, as somebody would who types them: ``run_page.py PAGE...``.
 
-Python blocks share one namespace, and lines of shell that call ``interlay`` are run too. A block of text titled
+Python blocks share one namespace, lines of shell that call ``interlay`` are run too, and YAML with a title is a file
+of that name. A block of text titled
 "Output" is what the block before it prints, but for what differs from run to run: times, ids, the lengths of bars,
 and with them white space. Nothing leaves the machine: what goes to a provider is answered from recordings under the
 SDK's own transport, the loopback is there, and everything else is refused.
@@ -37,7 +38,7 @@ PLAYED = (
     "anthropic-messages/anthropic-plain-04",
     "anthropic-messages/anthropic-stream-04",
 )
-NOT_RUN = {"demo", "--follow", "-f", "ID"}
+NOT_RUN = {"demo", "run", "--follow", "-f", "ID"}
 VARYING = re.compile(
     r"\b\d\d:\d\d:\d\d\b|\b[\d.]+ m?s\b|\b[0-9a-f]{8,32}\b|\breq_\w+|\bbook [\d-]+|(?<= chunks, ).*|[█▏·]"
 )
@@ -69,6 +70,13 @@ class Block(NamedTuple):
     line: int
     output: str | None
     """What the page says it prints."""
+    title: str | None
+
+
+def title(info: str) -> str | None:
+    """What the page calls a block."""
+    found = re.search(r'title="(.*?)"', info)
+    return found[1] if found else None
 
 
 def blocks(page: Path) -> Iterator[Block]:
@@ -76,13 +84,13 @@ def blocks(page: Path) -> Iterator[Block]:
     text = page.read_text(encoding="utf-8")
     found = list(FENCE.finditer(text))
     for fence, following in zip_longest(found, found[1:]):
-        if fence["kind"] not in ("python", "sh"):
+        if fence["kind"] not in ("python", "sh", "yaml"):
             continue
         output = None
-        if following is not None and 'title="Output"' in following["info"]:
+        if following is not None and title(following["info"]) == "Output":
             output = textwrap.dedent(following["body"])
         line = text.count("\n", 0, fence.start()) + 1
-        yield Block(fence["kind"], textwrap.dedent(fence["body"]), line, output)
+        yield Block(fence["kind"], textwrap.dedent(fence["body"]), line, output, title(fence["info"]))
 
 
 def answer_from_recordings() -> None:
@@ -122,8 +130,10 @@ def run(block: Block, page: Path, names: dict[str, Any]) -> None:
         if block.kind == "python":
             code = "\n" * block.line + block.body  # so that a traceback names the page's own lines
             exec(compile(code, str(page), "exec"), names)
-        else:
+        elif block.kind == "sh":
             shell(block)
+        elif block.title:
+            Path(block.title).write_text(block.body, encoding="utf-8")
     if block.output is not None and lasting(block.output) != lasting(printed.text()):
         raise AssertionError(f"line {block.line} prints\n{printed.text()}and not\n{block.output}")
 
