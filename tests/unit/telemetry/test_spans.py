@@ -12,7 +12,7 @@ from tests.unit.telemetry.exchanges import AT, attempt, cost, record, refused, w
 
 from interlay.model.record import Attempt, CacheOutcome, Failure, Link, Record, Trace, Verdict
 from interlay.model.usage import Usage
-from interlay.telemetry.spans import CLIENT, INTERNAL, Span, Told, spans_of
+from interlay.telemetry.spans import CLIENT, INTERNAL, Span, Told, is_one_exchange, one_exchange, spans_of
 from interlay.telemetry.vocabulary import NAMES, VOCABULARIES
 
 ELSEWHERE = "https://api.anthropic.com/v1/messages"
@@ -227,3 +227,18 @@ def test_usage_over_spans_is_the_records_usage(vocabulary: str, attempts: list[A
     assert sum(a for a in amounts if isinstance(a, float)) == pytest.approx(
         sum(float(send.cost.amount or 0) for send in attempts if send.cost is not None)
     )
+
+
+@pytest.mark.parametrize("vocabulary", NAMES)
+@pytest.mark.parametrize(
+    "of",
+    [record(), with_contents(), record(attempts=(refused(),), end="error"), record(operation="http", model=None)],
+    ids=["plain", "contents", "error", "http"],
+)
+def test_the_short_way_for_one_exchange_says_the_same(of: Record, vocabulary: str) -> None:
+    told = Told(VOCABULARIES[vocabulary], 10_000)
+    assert is_one_exchange(of)
+    (span,) = spans_of(of, told)
+    attributes, message, end_ns = one_exchange(of, told)
+    assert attributes == span.attributes
+    assert (message is not None, message or "", end_ns) == (span.is_error, span.message, span.end_ns)

@@ -25,8 +25,8 @@ from interlay.telemetry.instruments import Instrument
 from interlay.telemetry.metrics import Labels
 from interlay.telemetry.otlp import SCOPE
 from interlay.telemetry.spans import Span as Finished
-from interlay.telemetry.spans import SpanLink, Told, spans_of
-from interlay.telemetry.vocabulary import DEFAULT, PROVIDERS, UNKNOWN_PROVIDER, VOCABULARIES, VocabularyName
+from interlay.telemetry.spans import SpanLink, Told, is_one_exchange, one_exchange, spans_of
+from interlay.telemetry.vocabulary import DEFAULT, PROVIDERS, UNKNOWN_PROVIDER, VOCABULARIES, Attributes, VocabularyName
 
 _OPEN: Final = 10_000
 """Spans that have not ended, beyond which the oldest are ended as they are."""
@@ -67,6 +67,8 @@ class Trace(Observe):
 class _Begun(NamedTuple):
     span: Span
     name: str
+    attributes: Mapping[str, str | int]
+    """That it has from the start."""
     whole: bool
     counted: bool
     """Whether an SDK's own span tells the usage."""
@@ -93,13 +95,9 @@ class LiveSpans:
         whole = self._tells_whole(call.chain)
         name, kind, facts = _beginning(call, whole=whole)
         names = self._told.vocabulary.names
-        span = self._tracer.start_span(
-            name,
-            context,
-            kind,
-            {names[fact]: value for fact, value in facts.items() if value is not None and fact in names},
-            start_time=int(call.run.started_at * 1_000_000) * 1000,
-        )
+        attributes = {names[fact]: value for fact, value in facts.items() if value is not None and fact in names}
+        began_ns = int(call.run.started_at * 1_000_000) * 1000
+        span = self._tracer.start_span(name, context, kind, attributes, (), began_ns)
         own, above = span.get_span_context(), outer.get_span_context()
         if not own.is_valid:
             return
@@ -115,30 +113,51 @@ class LiveSpans:
         if span.is_recording():
             if len(self._open) >= _OPEN:
                 self._open.pop(next(iter(self._open))).span.end()
-            self._open[call.id] = _Begun(span, name, whole, _tells_usage(outer, call))
+            self._open[call.id] = _Begun(span, name, attributes, whole, _tells_usage(outer, call))
 
     def on_end(self, record: Record) -> None:
         """A record was sealed."""
         begun = self._open.pop(record.id, None)
         if begun is None:
             return
+        if is_one_exchange(record) and not begun.whole and not record.links:
+            self._end_one(begun, record)
+        else:
+            self._end_tree(begun, record)
+
+    def _end_one(self, begun: _Begun, record: Record) -> None:
+        """Nearly every call."""
+        attributes, error, end_ns = one_exchange(record, self._told)
+        for name in begun.attributes:
+            attributes.pop(name, None)  # it has these
+        self._uncount(begun, attributes)
+        span = begun.span
+        span.set_attributes(attributes)  # type: ignore[arg-type]  # spans hold no structured values
+        if error is not None:
+            span.set_status(Status(StatusCode.ERROR, error or None))
+        span.end(end_ns)
+
+    def _end_tree(self, begun: _Begun, record: Record) -> None:
         spans = spans_of(record, self._told, whole=begun.whole)
-        if begun.counted:
-            names = self._told.vocabulary.names
-            for each in spans:
-                for fact in known.USAGE:
-                    each.attributes.pop(names.get(fact, ""), None)
+        for each in spans:
+            self._uncount(begun, each.attributes)
         root = spans[0]
         span = begun.span
         if root.name != begun.name:
             span.update_name(root.name)
-        span.set_attributes(root.attributes)  # type: ignore[arg-type]  # spans hold no structured values
+        span.set_attributes(root.attributes)  # type: ignore[arg-type]
         for link in root.links:
             span.add_link(_context(link), _plain(link))
         live = {root.span_id: span}
         for child in spans[1:]:
             live[child.span_id] = self._make(child, live, span)
         _end(span, root)
+
+    def _uncount(self, begun: _Begun, attributes: Attributes) -> None:
+        if begun.counted:
+            names = self._told.vocabulary.names
+            for fact in known.USAGE:
+                attributes.pop(names.get(fact, ""), None)
 
     def _tells_whole(self, chain: Chain | None) -> bool:
         """Whether the call is a span of its own round its exchanges."""

@@ -91,6 +91,25 @@ def spans_of(record: Record, told: Told, sample_ratio: float | None = None, *, w
     return tree.spans
 
 
+def is_one_exchange(record: Record) -> bool:
+    """Whether a record is told by one span: one send, and nothing decided about it."""
+    return len(record.attempts) == 1 and not record.verdicts and record.cache is None
+
+
+def one_exchange(record: Record, told: Told) -> tuple[Attributes, str | None, int]:
+    """What the one span of such a record says, the message of its error (None: no error), and when it ended."""
+    (send,) = attempts = record.attempts
+    plain = record.operation == "http"
+    facts = known.http(record, attempts) if plain else known.exchange(record, attempts)
+    facts.update(known.run(record))
+    if record.contents is not None:
+        facts.update(known.contents(record))
+    attributes = told.vocabulary.attributes(facts, "http" if plain else "chat", content_limit=told.content_limit)
+    error = record.error
+    message = None if "error_type" not in facts else "" if error is None else error.message or ""
+    return attributes, message, _ns(send.started_at + send.seconds)
+
+
 def exchanges(record: Record) -> list[list[Attempt]]:
     """A record's sends, grouped: those to one target, up to and including the one that was billed."""
     groups: list[list[Attempt]] = []
