@@ -587,3 +587,32 @@ def test_pain_11_a_send_that_is_dropped_and_ends_in_another_context_is_quiet() -
         gc.collect()
     assert len(records) == 1
     assert not sending.get()
+
+
+TWO_THREADS = """
+import sys, threading, time
+import interlay
+
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "httpx2._client":  # in the middle of importing httpx2
+            begun.set()
+            time.sleep(0.5)
+
+def load():
+    import httpx2
+
+begun = threading.Event()
+interlay.instrument()
+sys.meta_path.insert(0, Slow())
+importing = threading.Thread(target=load)
+importing.start()
+assert begun.wait(30)
+interlay.instrument()
+importing.join()
+assert sys.modules["httpx2"].HTTPTransport.handle_request.__code__.co_filename.endswith("instrument.py")
+"""
+
+
+def test_one_thread_that_instruments_and_one_that_imports_do_not_wait_for_each_other() -> None:
+    run(TWO_THREADS)
