@@ -71,7 +71,7 @@ async def main():
     gate = asyncio.Semaphore(20)
     await asyncio.gather(*(acall(n, gate) for n in range(1000)))
 
-options = {"api_key": "none", "base_url": url, "max_retries": 0}
+options = {"api_key": "none", "base_url": url, "max_retries": 0, "timeout": 60.0}
 if how == "threads":
     client = interlay.wrap(openai.OpenAI(http_client=httpx2.Client(verify=False), **options))
     with ThreadPoolExecutor(4) as pool:
