@@ -28,6 +28,7 @@ class Environment:
     name: str
     requirements: tuple[str, ...]
     python: str = sys.executable
+    extra: str = ""
 
     def __str__(self) -> str:
         return self.name
@@ -42,13 +43,16 @@ class Environment:
             if not stamp.exists() or stamp.read_text() != self._contents():
                 shutil.rmtree(folder, ignore_errors=True)
                 run(self.python, "-m", "venv", folder)
-                install(folder / "bin" / "python", "--editable", ROOT, *self.requirements)
+                install(folder / "bin" / "python", "--editable", self._package(), *self.requirements)
                 stamp.write_text(self._contents())
         return folder / "bin" / "python"
 
+    def _package(self) -> str:
+        return f"{ROOT}[{self.extra}]" if self.extra else str(ROOT)
+
     def _contents(self) -> str:
         project = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
-        return "\n".join([self.python, project, *self.requirements])
+        return "\n".join([self.python, project, self._package(), *self.requirements])
 
 
 def install(python: Path, *what: str | Path) -> None:

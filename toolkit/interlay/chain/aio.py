@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 
 from interlay.chain.io import Beside
 from interlay.chain.runner import Runner
 from interlay.model.errors import WireTimeout
+
+if TYPE_CHECKING:
+    import asyncio
+
+logger = logging.getLogger("interlay.stream")
 
 T = TypeVar("T")
 
@@ -42,8 +51,10 @@ class AsyncIO:
         return await anyio.to_thread.run_sync(work)
 
     async def shield(self, work: Callable[[], Awaitable[T]]) -> T:
-        with anyio.fail_after(_SHIELD_SECONDS, shield=True):
+        with anyio.move_on_after(_SHIELD_SECONDS, shield=True):
             return await work()
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        raise TimeoutError(f"not done within {_SHIELD_SECONDS:g} seconds")
 
     def later(self, work: Callable[[], None]) -> bool:
         return self.runner.submit(work)
@@ -59,12 +70,20 @@ class AsyncIO:
     @asynccontextmanager
     async def both(self, beside: Callable[[], Awaitable[T]]) -> AsyncIterator[Beside[T]]:
         handle = _Task(beside)
+        raised: Exception | None = None
         async with anyio.create_task_group() as group:
             group.start_soon(handle.run)
             try:
                 yield handle
+            except Exception as error:  # noqa: BLE001 - raised again, outside the group, which would wrap it
+                raised = error
             finally:
                 group.cancel_scope.cancel()
+        if raised is not None:
+            try:
+                raise raised
+            finally:
+                del raised
 
 
 class _Task(Generic[T]):
@@ -89,3 +108,53 @@ class _Task(Generic[T]):
         if self._error is not None:
             raise self._error
         return self._value
+
+
+class Loop:
+    """The event loop this code runs in, so that another thread can hand it work.
+
+    Loops that are gone have released everything already: what they are given then is let go.
+    """
+
+    __slots__ = ("_asyncio", "_trio")
+
+    def __init__(self) -> None:
+        self._asyncio: asyncio.AbstractEventLoop | None = None
+        self._trio: Any = None
+        # Which of the two it is, and neither imported for it. Trio first: as a guest it runs within asyncio's loop.
+        if (trio := sys.modules.get("trio")) is not None:
+            try:
+                self._trio = trio.lowlevel.current_trio_token()
+            except RuntimeError:
+                pass
+            else:
+                return
+        if (asyncio_ := sys.modules.get("asyncio")) is not None:
+            self._asyncio = asyncio_._get_running_loop()  # noqa: SLF001 - documented, for event loops
+
+    def spawn(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Run ``work`` in a task of the loop; what it raises is logged. May be called from any thread."""
+        # Both raise a kind of RuntimeError when the loop is gone.
+        with contextlib.suppress(RuntimeError):
+            if self._asyncio is not None:
+                self._asyncio.call_soon_threadsafe(_begin, self._asyncio, work)
+            elif self._trio is not None:
+                self._trio.run_sync_soon(sys.modules["trio"].lowlevel.spawn_system_task, _quietly, work)
+
+
+_tasks: set[asyncio.Task[None]] = set()
+
+
+def _begin(loop: asyncio.AbstractEventLoop, work: Callable[[], Awaitable[None]]) -> None:
+    # The loop holds tasks weakly.
+    task = loop.create_task(_quietly(work))
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+
+
+async def _quietly(work: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await work()
+    except Exception:
+        # Nobody awaits it, and trio ends the whole run for an exception of a task without a parent.
+        logger.debug("work handed to an event loop failed", exc_info=True)
