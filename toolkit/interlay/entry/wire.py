@@ -6,7 +6,6 @@ that is given the module. Neither is imported here.
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 from collections.abc import AsyncIterator, Generator, Iterator
@@ -16,7 +15,7 @@ from types import ModuleType
 from typing import Any, Final, NamedTuple, TypeVar
 
 from interlay.chain.account import request_id
-from interlay.chain.aio import AsyncIO
+from interlay.chain.aio import AsyncIO, Loop
 from interlay.chain.call import Call, Response
 from interlay.chain.codings import inflate, narrowed
 from interlay.chain.current import sending as under_way
@@ -418,7 +417,7 @@ class _AsyncSource:
         self._closed = False
         self._errors = errors
         self._iterator: AsyncIterator[bytes] | None = None
-        self._loop = _Loop()
+        self._loop = Loop()
 
     def plain(self) -> AsyncIterator[bytes]:
         """The library's own iterator, whose exceptions are its own and which may give empty chunks."""
@@ -442,44 +441,6 @@ class _AsyncSource:
 
     def abandon(self) -> None:
         self._loop.spawn(self.close)
-
-
-class _Loop:
-    """The running event loop, so that another thread can hand it a release. Loops that are gone have released
-    everything already."""
-
-    __slots__ = ("_asyncio", "_trio")
-
-    def __init__(self) -> None:
-        self._asyncio: asyncio.AbstractEventLoop | None = None
-        self._trio: Any = None
-        try:
-            self._asyncio = asyncio.get_running_loop()
-        except RuntimeError:
-            trio = sys.modules.get("trio")
-            if trio is not None:
-                self._trio = trio.lowlevel.current_trio_token()
-
-    def spawn(self, work: Any) -> None:
-        if self._asyncio is not None:
-            loop = self._asyncio
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(lambda: _keep(loop.create_task(work())))
-        elif self._trio is not None:
-            trio = sys.modules["trio"]
-            try:
-                self._trio.run_sync_soon(lambda: trio.lowlevel.spawn_system_task(work))
-            except trio.RunFinishedError:
-                return
-
-
-_releases: set[asyncio.Task[None]] = set()
-
-
-def _keep(task: asyncio.Task[None]) -> None:
-    # The loop holds tasks weakly.
-    _releases.add(task)
-    task.add_done_callback(_releases.discard)
 
 
 class _narrowed_timeouts:  # noqa: N801 - reads as a statement
