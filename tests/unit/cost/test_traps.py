@@ -246,6 +246,42 @@ def test_a_reported_figure_far_from_ours_is_flagged_and_logged_once(caplog: pyte
     assert len(caplog.records) == 1
 
 
+def test_a_name_from_a_response_is_shown_cut_and_on_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    hostile = "m\r\n\x1b[31m\u202e\x00" + "x" * 10_000
+    what = Priced(provider=None, api="openai-chat", model=hostile, requested_model="m")
+    with caplog.at_level(logging.WARNING, "interlay.cost"):
+        pricer(PriceBook.of(PLAIN))(Usage(input_tokens=1_000_000, output_tokens=0, cost=Decimal(9)), what, NOON, None)
+    (line,) = (record.getMessage() for record in caplog.records)
+    assert line.isprintable()
+    assert len(line) < 300
+
+
+@pytest.mark.parametrize(
+    ("size", "fee"), [("low", "0.005"), ("medium", "0.008"), ("high", "0.012"), ("enormous", "0.012"), (None, "0.012")]
+)
+def test_a_request_fee_goes_by_the_size_of_what_was_found(size: str | None, fee: str) -> None:
+    usage = {"prompt_tokens": 1_000, "completion_tokens": 500, "total_tokens": 1_500, "search_context_size": size}
+    cost = price(usage, api="chat", model="sonar", at=AT, provider="perplexity")
+    assert cost.amount == Decimal("0.0015") + Decimal(fee)
+    assert len(cost.lines) == 3
+
+
+def test_a_recorded_request_fee_is_no_drift() -> None:
+    # The usage of a recorded answer of api.perplexity.ai (tests/recorded, perplexity-chat-01).
+    stated = """{"prompt_tokens":25,"completion_tokens":259,"total_tokens":284,"search_context_size":"low","cost":
+        {"input_tokens_cost":0.00002,"output_tokens_cost":0.00026,"request_cost":0.005,"total_cost":0.00528}}"""
+    cost = price(stated, api="chat", model="sonar", at=AT, provider="perplexity")
+    assert (cost.amount, cost.computed) == (Decimal("0.00528"), Decimal("0.005284"))
+    assert cost.flags == ()
+
+
+def test_a_fee_by_size_that_has_no_price_is_the_one_for_all() -> None:
+    usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0, "search_context_size": "low"}
+    prices = [row("input", "1"), row("output", "1"), row("request", "7", per=1)]
+    assert price(usage, api="chat", model="m", at=AT, prices=prices).amount == 7
+    assert price(usage, api="chat", model="m", at=AT, prices=prices[:2]).amount == 0
+
+
 def test_the_model_asked_for_is_tried_where_the_served_name_has_no_price() -> None:
     what = Priced(provider=None, api="openai-chat", model="m-internal-7", requested_model="m")
     assert pricer(PriceBook.of(PLAIN))(Usage(input_tokens=1_000_000, output_tokens=0), what, NOON, None).amount == 2

@@ -234,9 +234,14 @@ class _Bill:
                 self._fits = self._fits and fits
             if not self._add(leaves, prices, size, usage.output_tokens is None):
                 return False
-        if usage.tools and not self._add(list(usage.tools.items()), prices, size):
-            return False
-        return "request" not in prices or self._add([("request", 1)], prices, size)
+        fee = "request"
+        if usage.tools:
+            sized = next((unit for unit in usage.tools if unit.startswith("request_")), fee)
+            fee = sized if sized in prices else fee
+            tools = [(unit, quantity) for unit, quantity in usage.tools.items() if unit != sized]
+            if not self._add(tools, prices, size):
+                return False
+        return fee not in prices or self._add([(fee, 1)], prices, size)
 
     def _add(
         self,

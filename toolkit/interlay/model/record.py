@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from decimal import Decimal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from interlay.model.cost import Cost
+from interlay.model.cost import Cost, CostLine
 from interlay.model.usage import Usage
 
 End = Literal["complete", "closed", "cancelled", "error", "lost"]
@@ -223,12 +224,32 @@ class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=
 
     def to_json(self) -> bytes:
         """The record as one line of JSON, by its public names."""
-        return _ENCODER.encode(self)
+        data = _ENCODER.encode(self)
+        if b"E-" in data or b"E+" in data:  # maybe money, as Decimal writes what is small: 3.6E-7
+            data = _ENCODER.encode(_in_digits(self))
+        return data
 
     @classmethod
     def from_json(cls, data: bytes | str) -> Record:
         """Read what ``to_json`` wrote. Unknown fields are ignored. Raises ``msgspec.ValidationError``."""
         return _DECODER.decode(data)
+
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+def _in_digits(part: S) -> S:
+    """``part`` with every amount of money in it as a string of plain digits; for the encoder alone."""
+    changed: dict[str, Any] = {}
+    for name in part.__struct_fields__:
+        value = getattr(part, name)
+        if isinstance(value, Decimal):
+            changed[name] = f"{value:f}"
+        elif isinstance(value, Cost | Usage):
+            changed[name] = _in_digits(value)
+        elif isinstance(value, tuple) and value and isinstance(value[0], Attempt | CostLine):
+            changed[name] = tuple(map(_in_digits, value))
+    return msgspec.structs.replace(part, **changed) if changed else part
 
 
 _ENCODER = msgspec.json.Encoder(decimal_format="string")

@@ -56,6 +56,7 @@ class _Figures(msgspec.Struct):
     citation_tokens: msgspec.Raw = _NOTHING
     num_search_queries: msgspec.Raw = _NOTHING
     server_tool_use: msgspec.Raw = _NOTHING
+    search_context_size: msgspec.Raw = _NOTHING
 
 
 _figures: Final = json.Reader(_Figures)
@@ -90,6 +91,7 @@ def _plain(said: _Figures, raw: bytes) -> Usage | None:
         or said.citation_tokens
         or said.num_search_queries
         or said.server_tool_use
+        or said.search_context_size
     ):
         return None
     if said.prompt_tokens_details is said.completion_tokens_details is None:
@@ -196,11 +198,16 @@ def _consistent(usage: Usage) -> bool:
 
 
 def _tools(counts: Counts) -> dict[str, int]:
-    """Searches: Perplexity's own count, or OpenRouter's in the form of Anthropic's API."""
+    """Searches: Perplexity's own count, or OpenRouter's in the form of Anthropic's API. Perplexity's fee for a
+    request goes by the size of what was found for it."""
+    tools: dict[str, int] = {}
     for path in (("num_search_queries",), ("server_tool_use", "web_search_requests")):
         if searches := counts.get(*path):
-            return {"web_search": searches}
-    return {}
+            tools["web_search"] = searches
+            break
+    if (size := counts.raw.get("search_context_size")) in ("low", "medium", "high"):
+        tools[f"request_{size}"] = 1
+    return tools
 
 
 def _cost(counts: Counts, fields: Mapping[str, Any]) -> Decimal | None:
