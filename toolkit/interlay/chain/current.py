@@ -41,6 +41,36 @@ class Parent(Protocol):
         ...
 
 
+class Around(Protocol):
+    """What is to be current inside of a function, besides the function itself: somebody's span."""
+
+    def enter(self) -> object:
+        """Make it current. What comes back goes to ``leave``, in the same context."""
+        ...
+
+    def leave(self, entered: object) -> None:
+        """Put back what was current before."""
+        ...
+
+
+class Function(Parent, Protocol):
+    """A run of an observed function, as a listener is told of it that has a method ``on_begin``."""
+
+    kind: str
+    """``tool``, ``agent`` or ``workflow``."""
+    name: str
+    started_at: float
+    """Seconds since the epoch."""
+    around: Around | None
+    """What a listener puts there is current whenever the function is at work, and not while it is suspended."""
+
+    @property
+    def trace(self) -> Trace | None: ...
+
+    @trace.setter
+    def trace(self, value: Trace | None) -> None: ...
+
+
 current: contextvars.ContextVar[Parent | None] = contextvars.ContextVar("interlay_current", default=None)
 sending: contextvars.ContextVar[bool] = contextvars.ContextVar("interlay_sending", default=False)
 """Whether what is sent here has been through a chain already."""

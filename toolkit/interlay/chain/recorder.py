@@ -18,6 +18,7 @@ from interlay.model.record import Attempt, Record
 
 if TYPE_CHECKING:
     from interlay.chain.call import Call
+    from interlay.chain.current import Function
     from interlay.chain.run import Run
 
 logger = logging.getLogger("interlay.record")
@@ -80,7 +81,7 @@ def is_observer(part: object) -> bool:
 class Guarded:
     """One observer, isolated: what it raises is logged once, and it is never in the way."""
 
-    __slots__ = ("_complained", "inline", "on_attempt", "on_end", "on_start")
+    __slots__ = ("_complained", "inline", "on_attempt", "on_begin", "on_end", "on_start")
 
     def __init__(self, observer: object) -> None:
         self.inline = False
@@ -90,6 +91,8 @@ class Guarded:
         self._complained = False
         self.on_start = getattr(target, "on_start", None)
         self.on_attempt = getattr(target, "on_attempt", None)
+        self.on_begin = getattr(target, "on_begin", None)
+        """Ours alone: told of the functions that are observed, inline."""
         self.on_end = getattr(target, "on_end", None)
         if not is_observer(target):
             self.on_end = target
@@ -198,6 +201,12 @@ class Recorder:
         for observer in (*call.run.observers, *self._listeners):
             if observer.on_start is not None:
                 self._give(observer, observer.on_start, call)
+
+    def begun(self, function: Function) -> None:
+        """An observed function begins."""
+        for observer in self._listeners:
+            if observer.on_begin is not None and observer.inline:
+                observer.tell(observer.on_begin, function)
 
     def take(self, run: Run) -> None:
         """A run was sealed. Where somebody waits for its record (the journal, an observer), or it holds much, the

@@ -12,7 +12,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar, get_args, overload
 
-from interlay.chain.current import Parent, current, place
+from interlay.chain.current import Around, Parent, current, place
 from interlay.chain.run import new_id
 from interlay.entry import process, scope
 from interlay.entry.plain import Plain, as_text
@@ -93,8 +93,8 @@ class Activity:
     """One run of an observed function. What is begun inside of ``with activity:`` is its child."""
 
     __slots__ = (
-        "_asked", "_began", "_identity", "_plain", "_said", "_sealed", "_started_at", "_subject", "_token", "id",
-        "parent", "trace",
+        "_asked", "_began", "_entered", "_identity", "_plain", "_said", "_sealed", "_subject", "_token", "around",
+        "id", "kind", "name", "parent", "started_at", "trace",
     )  # fmt: skip
 
     chain = None
@@ -104,6 +104,9 @@ class Activity:
         self.id = new_id()
         self.parent: Parent | None = current.get()
         self.trace: Trace | None = place(self.parent, begins=True)
+        self.around: Around | None = None
+        self.kind: str = subject.kind
+        self.name = subject.name
         self._subject = subject
         self._identity = scope.current().identity
         self._token: contextvars.Token[Parent | None]
@@ -115,8 +118,10 @@ class Activity:
         if process.recorder.contents:
             self._plain = Plain()
             self._asked = Plain()(subject.given(args, kwargs))
-        self._started_at = time.time()
+        self.started_at = time.time()
         self._began = perf_counter()
+        if process.recorder.listens:
+            process.recorder.begun(self)
 
     @property
     def deadline(self) -> float | None:
@@ -125,6 +130,8 @@ class Activity:
 
     def __enter__(self) -> None:
         self._token = current.set(self)
+        if self.around is not None:
+            self._entered = self.around.enter()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -133,6 +140,8 @@ class Activity:
             current.reset(self._token)
         except ValueError:
             return  # dropped while it was suspended, and ended in a context where it never was current
+        if self.around is not None:
+            self.around.leave(self._entered)
 
     def gave(self, value: object) -> None:
         """Note a result, or one of a generator's, where contents are kept."""
@@ -165,18 +174,18 @@ class Activity:
             process.recorder.runner.put(lambda: self._seal("lost", None, seconds))
 
     def _seal(self, end: End, failure: Failure | None, seconds: float) -> None:
-        subject, parent = self._subject, self.parent
+        parent = self.parent
         process.recorder.keep(
             Record(
                 id=self.id,
                 call_id=self.id,
                 parent_id=parent.id if parent is not None else None,
-                operation=subject.kind,
-                target=subject.name,
+                operation=self.kind,
+                target=self.name,
                 method="",
                 identity=self._identity,
-                started_at=self._started_at,
-                ended_at=self._started_at + seconds,
+                started_at=self.started_at,
+                ended_at=self.started_at + seconds,
                 duration=seconds,
                 end=end,
                 error=failure,
@@ -188,7 +197,7 @@ class Activity:
     def _contents(self) -> Contents | None:
         if self._plain is None:
             return None
-        name, role, said = self._subject.name, self._subject.kind, self._said
+        name, role, said = self.name, self.kind, self._said
         if all(isinstance(value, str) for value in said):
             said = ["".join(said)] if said else []  # so that no secret hides between two pieces of a text
         asked = {"type": "tool_call", "name": name, "arguments": redact_json(self._asked)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from interlay.model.record import Record
+from interlay.telemetry import facts as known
 from interlay.telemetry.messages import bounded, said
 from interlay.telemetry.otlp import LogEvent
 from interlay.telemetry.spans import Span
@@ -21,7 +22,7 @@ def events_of(record: Record, spans: list[Span], vocabulary: Vocabulary, content
 
     ``content_limit``: bytes that messages may take, structured as they are; 0 leaves them out.
     """
-    if record.operation == "http" or not spans:
+    if record.operation == "http" or record.operation in known.FUNCTIONS or not spans:
         return []
     exchanges = [span for span in spans if vocabulary.names["provider"] in span.attributes]
     span = exchanges[-1] if exchanges else spans[0]

@@ -47,6 +47,8 @@ _PARTS: Final = (
 )
 USAGE: Final = ("input_tokens", "output_tokens", *_PARTS)
 """Facts that count tokens."""
+FUNCTIONS: Final = {"tool": "execute_tool", "agent": "invoke_agent", "workflow": "invoke_workflow"}
+"""Functions that are observed, by the operation of their records, and what the conventions call a run of one."""
 _APIS: Final = {"openai-chat": "chat_completions", "openai-responses": "responses"}
 _FINISH: Final = {"tool_calls": "tool_call"}
 
@@ -107,6 +109,23 @@ def http(record: Record, attempts: Sequence[Attempt]) -> Facts:
         facts["error_type"] = error.type
     if len(attempts) > 1:
         facts["attempts"] = len(attempts)
+    return facts
+
+
+def called(kind: str, name: str) -> Facts:
+    """Facts of an observed function, which are known before it runs."""
+    return {"operation": FUNCTIONS[kind], f"{kind}_name": name}
+
+
+def function(record: Record) -> Facts:
+    """Facts of a run of a function that is observed. What it was given and gave are ``given`` and ``gave``."""
+    facts = called(record.operation, record.target)
+    if record.end == "error" and record.error is not None:
+        facts["error_type"] = record.error.type
+    kept = record.contents
+    if kept is not None:
+        facts["given"] = kept.input[0]["content"][0]["arguments"] if kept.input else {}
+        facts["gave"] = [part["text"] for said in kept.output for part in said["content"]]
     return facts
 
 

@@ -8,7 +8,8 @@ respected. Nothing is ever made current: a stream is read in the program's own c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from contextvars import Token
+from typing import Any, Final, NamedTuple, cast
 
 from opentelemetry import context as contexts
 from opentelemetry import metrics, propagate, trace
@@ -16,8 +17,10 @@ from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode,
 
 from interlay.chain.call import Call
 from interlay.chain.chain import Chain
+from interlay.chain.current import Function
 from interlay.chain.layer import Role
 from interlay.chain.recorder import Observe
+from interlay.chain.run import Run
 from interlay.model.record import Record
 from interlay.model.record import Trace as Place
 from interlay.telemetry import facts as known
@@ -74,6 +77,21 @@ class _Begun(NamedTuple):
     """Whether an SDK's own span tells the usage."""
 
 
+class _Around:
+    """Makes a function's span current while the function is at work."""
+
+    __slots__ = ("_span",)
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+
+    def enter(self) -> object:
+        return contexts.attach(trace.set_span_in_context(self._span))
+
+    def leave(self, entered: object) -> None:
+        contexts.detach(cast("Token[contexts.Context]", entered))
+
+
 class LiveSpans:
     """What ``Trace`` hands to the chain."""
 
@@ -88,8 +106,8 @@ class LiveSpans:
         """A call enters the chain."""
         context = contexts.get_current()
         parent = call.parent
-        if parent is not None and parent.trace is not None and parent.trace.span_id is not None:
-            # What a layer does stands under its call, which is nowhere current.
+        if isinstance(parent, Call) and parent.trace is not None and parent.trace.span_id is not None:
+            # What a layer does stands under its call, which is nowhere current. A function's span is.
             context = trace.set_span_in_context(trace.NonRecordingSpan(_context(parent.trace)), context)
         outer = trace.get_current_span(context)
         whole = self._tells_whole(call.chain)
@@ -98,22 +116,48 @@ class LiveSpans:
         attributes = {names[fact]: value for fact, value in facts.items() if value is not None and fact in names}
         began_ns = int(call.run.started_at * 1_000_000) * 1000
         span = self._tracer.start_span(name, context, kind, attributes, (), began_ns)
-        own, above = span.get_span_context(), outer.get_span_context()
-        if not own.is_valid:
+        if not self._place(call.run, span, outer):
             return
-        call.run.trace = Place(
-            trace_id=f"{own.trace_id:032x}",
-            span_id=f"{own.span_id:016x}",
-            parent_span_id=f"{above.span_id:016x}" if above.is_valid else None,
-            flags=int(own.trace_flags),
-        )
         headers: Any = getattr(getattr(call.request, "native", None), "headers", None)
         if self._propagate and headers is not None:
             propagate.inject(headers, trace.set_span_in_context(span, context))
         if span.is_recording():
-            if len(self._open) >= _OPEN:
-                self._open.pop(next(iter(self._open))).span.end()
-            self._open[call.id] = _Begun(span, name, attributes, whole, _tells_usage(outer, call))
+            self._keep(call.id, _Begun(span, name, attributes, whole, _tells_usage(outer, call)))
+
+    @staticmethod
+    def _place(of: Run | Function, span: Span, outer: Span) -> bool:
+        """Say where in the trace something stands. False where the span is none."""
+        own, above = span.get_span_context(), outer.get_span_context()
+        if own.is_valid:
+            of.trace = Place(
+                trace_id=f"{own.trace_id:032x}",
+                span_id=f"{own.span_id:016x}",
+                parent_span_id=f"{above.span_id:016x}" if above.is_valid else None,
+                flags=int(own.trace_flags),
+            )
+        return own.is_valid
+
+    def _keep(self, id: str, begun: _Begun) -> None:
+        if len(self._open) >= _OPEN:
+            self._open.pop(next(iter(self._open))).span.end()
+        self._open[id] = begun
+
+    def on_begin(self, function: Function) -> None:
+        """An observed function begins. Its span is current while it is at work."""
+        name, facts = f"{known.FUNCTIONS[function.kind]} {function.name}", known.called(function.kind, function.name)
+        names = self._told.vocabulary.names
+        attributes = {names[fact]: value for fact, value in facts.items() if fact in names}
+        began_ns = int(function.started_at * 1_000_000) * 1000
+        context = contexts.get_current()
+        parent = function.parent
+        if isinstance(parent, Call) and parent.trace is not None and parent.trace.span_id is not None:
+            context = trace.set_span_in_context(trace.NonRecordingSpan(_context(parent.trace)), context)
+        span = self._tracer.start_span(name, context, SpanKind.INTERNAL, attributes, (), began_ns)
+        if not self._place(function, span, trace.get_current_span(context)):
+            return
+        function.around = _Around(span)
+        if span.is_recording():
+            self._keep(function.id, _Begun(span, name, attributes, whole=False, counted=False))
 
     def on_end(self, record: Record) -> None:
         """A record was sealed."""

@@ -150,7 +150,9 @@ class Metrics:
             self._inflight += 1
 
     def on_end(self, record: Record) -> None:
-        """A record was sealed."""
+        """A record was sealed. Those of functions are no calls."""
+        if record.operation in known.FUNCTIONS:
+            return
         with self._gate:
             self._inflight -= 1
         waiting = self._waiting

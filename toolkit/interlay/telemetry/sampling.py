@@ -52,7 +52,7 @@ class Sampler:
     def _is_slow(self, record: Record) -> bool:
         if not self._sampling.slow:
             return False
-        key = (record.provider, record.model)
+        key = (record.provider, record.model or record.target)
         durations = self._durations.get(key)
         if durations is None:
             if len(self._durations) >= _MODELS:

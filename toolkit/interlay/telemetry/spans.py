@@ -78,8 +78,11 @@ def spans_of(record: Record, told: Told, sample_ratio: float | None = None, *, w
     facts = known.run(record)
     if sample_ratio is not None and sample_ratio < 1:
         facts["sample_ratio"] = sample_ratio
-    groups = exchanges(record)
     tree = _Tree(record, told)
+    if record.operation in known.FUNCTIONS:
+        tree.function(facts)
+        return tree.spans
+    groups = exchanges(record)
     # That something was tried again is told by its attempts, and a shadow changes nothing.
     judged = any(verdict.action != "retry" and not verdict.shadow for verdict in record.verdicts)
     if len(groups) == 1 and not whole and not judged and record.cache is None:
@@ -229,6 +232,29 @@ class _Tree:
                 _ns(record.started_at),
                 _ns(record.ended_at),
                 self._attributes(facts, "call"),
+                self._links(),
+                is_error,
+                self._message() if is_error else "",
+                ids.flags,
+            )
+        )
+
+    def function(self, root: known.Facts) -> None:
+        """A run of a function that is observed."""
+        record, ids = self._record, self._ids
+        facts = {**root, **known.function(record)}
+        del facts["overhead"]
+        is_error = record.end == "error"
+        self.spans.append(
+            Span(
+                ids.trace,
+                ids.root,
+                ids.parent,
+                f"{facts['operation']} {record.target}",
+                INTERNAL,
+                _ns(record.started_at),
+                _ns(record.ended_at),
+                self._attributes(facts, record.operation),
                 self._links(),
                 is_error,
                 self._message() if is_error else "",

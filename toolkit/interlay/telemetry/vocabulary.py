@@ -86,6 +86,10 @@ TABLE: Final[dict[str, Row]] = {
     "died": Row(None, "gen_ai.response.finish_reasons", None, None, None),
     "first_chunk": _genai("gen_ai.response.time_to_first_chunk"),
     "request_id": _all("interlay.response.request_id"),
+    # A function that is observed.
+    "tool_name": Row("gen_ai.tool.name", "gen_ai.tool.name", "tool.name", "gen_ai.tool.name", "gen_ai.tool.name"),
+    "agent_name": Row("gen_ai.agent.name", "gen_ai.agent.name", "agent.name", "gen_ai.agent.name", "gen_ai.agent.name"),
+    "workflow_name": _genai("gen_ai.workflow.name"),
     # What was used. The totals hold their parts.
     "input_tokens": _tokens("gen_ai.usage.input_tokens", "gen_ai.usage.input_tokens", "llm.token_count.prompt"),
     "output_tokens": _tokens("gen_ai.usage.output_tokens", "gen_ai.usage.output_tokens", "llm.token_count.completion"),
@@ -173,6 +177,9 @@ TABLE: Final[dict[str, Row]] = {
                            "gen_ai.output.messages", "gen_ai.output.messages"),
     "tool_definitions": Row("gen_ai.tool.definitions", "gen_ai.tool.definitions", "llm.tools",
                             "gen_ai.tool.definitions", "gen_ai.tool.definitions"),
+    "tool_arguments": Row("gen_ai.tool.call.arguments", "gen_ai.tool.call.arguments", None, None,
+                          "gen_ai.tool.call.arguments"),
+    "tool_result": Row("gen_ai.tool.call.result", "gen_ai.tool.call.result", None, None, "gen_ai.tool.call.result"),
     "input_value": Row(None, None, "input.value", "langfuse.observation.input", None),
     "input_type": Row(None, None, "input.mime_type", None, None),
     "output_value": Row(None, None, "output.value", "langfuse.observation.output", None),
@@ -225,7 +232,8 @@ class Vocabulary:
         self._render = render
 
     def attributes(self, facts: Facts, kind: str, *, content_limit: int = 0) -> Attributes:
-        """What a span of a kind (``chat``, ``call``, ``attempt``, ``http``), or a ``link``, says.
+        """What a span of a kind (``chat``, ``call``, ``attempt``, ``http``, ``tool``, ``agent``, ``workflow``), or a
+        ``link``, says.
 
         Facts that are None are left out.
 
@@ -246,6 +254,8 @@ class Vocabulary:
             self._compose(facts, kind, found, names)
         if content_limit and "contents" in facts:
             self._render(facts, found, content_limit, names)
+        elif content_limit and "given" in facts:
+            _function_contents(facts, kind, found, content_limit, names)
         return found
 
 
@@ -261,7 +271,8 @@ def _mlflow(facts: Facts, _kind: str, found: Attributes, names: Names) -> None:
         found[names["costs"]] = to_json(costs)
 
 
-_OPENINFERENCE_KINDS: Final = {"chat": "LLM", "call": "CHAIN", "attempt": "CHAIN", "http": "CHAIN"}
+_OPENINFERENCE_KINDS: Final = {"chat": "LLM", "call": "CHAIN", "attempt": "CHAIN", "http": "CHAIN",
+                               "tool": "TOOL", "agent": "AGENT", "workflow": "CHAIN"}  # fmt: skip
 
 
 def _openinference(facts: Facts, kind: str, found: Attributes, names: Names) -> None:
@@ -283,7 +294,8 @@ def _openinference(facts: Facts, kind: str, found: Attributes, names: Names) -> 
         found[names["cost_output"]] = completion
 
 
-_LANGFUSE_KINDS: Final = {"chat": "generation", "call": "chain", "attempt": "span", "http": "span"}
+_LANGFUSE_KINDS: Final = {"chat": "generation", "call": "chain", "attempt": "span", "http": "span",
+                          "tool": "tool", "agent": "agent", "workflow": "chain"}  # fmt: skip
 
 
 def _langfuse(facts: Facts, kind: str, found: Attributes, names: Names) -> None:
@@ -361,6 +373,27 @@ def _genai_messages(facts: Facts, found: Attributes, limit: int, names: Names) -
         found[names["tool_definitions"]] = to_json(bounded(told.tools, limit))
 
 
+def _function_contents(facts: Facts, kind: str, found: Attributes, limit: int, names: Names) -> None:
+    """What a function was given and gave: a tool's under names of its own where there are such, else as messages."""
+    given, gave = to_json(facts["given"]), "\n".join(facts["gave"])
+    if "input_value" in names:
+        found[names["input_value"]], found[names["output_value"]] = _shortened(given, limit), _shortened(gave, limit)
+    elif kind == "tool":
+        found[names["tool_arguments"]], found[names["tool_result"]] = _shortened(given, limit), _shortened(gave, limit)
+    else:
+        for fact, role, text in (("input_messages", "user", given), ("output_messages", "assistant", gave)):
+            message = {"role": role, "parts": [{"type": "text", "content": text}]}
+            found[names[fact]] = to_json(bounded([message], limit))
+
+
+def _shortened(text: str, limit: int) -> str:
+    data = text.encode("utf-8", "replace")
+    return text if len(data) <= limit else data[: max(0, limit - len(_CUT.encode()))].decode("utf-8", "ignore") + _CUT
+
+
+_CUT: Final = "… [cut]"
+
+
 def _langfuse_messages(facts: Facts, found: Attributes, limit: int, names: Names) -> None:
     told = said(*facts["contents"])
     for fact, messages in (("input_value", told.input), ("output_value", told.output)):
@@ -417,6 +450,6 @@ VOCABULARIES: Final[dict[str, Vocabulary]] = {
     "genai-next": Vocabulary("genai-next", 1, _genai_messages, _integer_top_k),
     "openinference": Vocabulary("openinference", 2, _openinference_messages, _openinference, shows_calls=True),
     "langfuse": Vocabulary("langfuse", 3, _langfuse_messages, _langfuse, shows_calls=True),
-    "mlflow": Vocabulary("mlflow", 4, _genai_messages, _mlflow),
+    "mlflow": Vocabulary("mlflow", 4, _genai_messages, _mlflow, shows_calls=True),
 }
 DEFAULT: Final[VocabularyName] = "genai-1.41"
