@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from interlay.dialects._tails import ends_whole, last_object
 from interlay.dialects.anthropic_messages import failures, figures
 from interlay.dialects.counts import text
 from interlay.model import json
@@ -25,8 +26,6 @@ FINISH: Final = {
 }
 """The provider's stop reasons in canonical words; others stand as they are."""
 _NOTHING: Final = msgspec.Raw()
-_MAX_BRACES: Final = 64
-"""Closing braces that are tried as the end of a usage object."""
 _MAX_USAGE: Final = 64 * 1024
 
 
@@ -65,7 +64,6 @@ class _Event(msgspec.Struct):
     usage: msgspec.Raw = _NOTHING
 
 
-_BLANK: Final = b" \t\r\n\0"
 _messages: Final = json.Reader(_Message)
 _events: Final = json.Reader(_Event)
 _content: Final = json.Reader(_Content)
@@ -143,8 +141,7 @@ class Tracker:
         try:
             message = _messages.lenient(data)
         except DecodeError:
-            # An object that ends came whole, also where its numbers or its depth are more than we read.
-            self.finished = data[-64:].rstrip(_BLANK).endswith(b"}")
+            self.finished = ends_whole(data)
             self.tail(data)
             return
         self.finished = True
@@ -164,20 +161,8 @@ class Tracker:
 
     def tail(self, data: bytes) -> None:
         """Usage stands behind the content in the bodies this API sends."""
-        at = data.rfind(b'"usage"')
-        end = start = data.find(b"{", at)
-        if at < 0 or start < 0:
-            return
-        for _ in range(_MAX_BRACES):
-            end = data.find(b"}", end) + 1
-            if end == 0:
-                return
-            try:
-                json.decode(data[start:end], type=dict[str, msgspec.Raw])
-            except DecodeError:
-                continue
-            self._final = data[start:end]
-            return
+        if (raw := last_object(data, "usage")) is not None:
+            self._final = raw
 
     def _take(self, message: _Message) -> None:
         self.id, self.model = text(message.id), text(message.model)

@@ -13,13 +13,11 @@ from typing import Any, Final
 import msgspec
 
 from interlay.dialects._codec import Object
+from interlay.dialects._openai import PADDING
 from interlay.dialects.openai_chat.tracker import DONE, MAX_CHOICES
 from interlay.model import json
 from interlay.model.errors import DecodeError
 from interlay.model.protocols import WireEvent
-
-PADDING: Final = ("obfuscation", "p")
-"""Members of a chunk that only blur its length: OpenAI's and Mistral's."""
 
 _JOINED: Final = ("content", "reasoning_content", "reasoning", "refusal")
 _MAX_CALLS: Final = 4096

@@ -12,15 +12,14 @@ from typing import Any, Final
 import msgspec
 
 from interlay.dialects._codec import Object
+from interlay.dialects._openai import pad
 from interlay.dialects._places import Texts, changed_by, patch, said_by, strings, texts_of
 from interlay.dialects._places import rewritten as restated
-from interlay.dialects.openai_chat.assembly import PADDING
 from interlay.dialects.openai_chat.tracker import DONE
 from interlay.model.places import Channel, Path, TextPlace
 from interlay.model.protocols import WireEvent
 
 _REASONING: Final = ("reasoning_content", "reasoning")
-_ALPHABET: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 HARMLESS: Final = frozenset(
     {
@@ -137,7 +136,7 @@ def _rewrite(chunk: Object, texts: Texts, wholes: Texts | None) -> bool:
     changed, before = changed_by(texts, places), texts_of(places)
     touched = patch(chunk, places, texts, wholes)
     _unsign(chunk, changed)
-    _pad(chunk, sum(len(texts[channel]) - len(before.get(channel, "")) for channel in changed))
+    pad(chunk, sum(len(texts[channel]) - len(before.get(channel, "")) for channel in changed))
     return touched
 
 
@@ -265,13 +264,3 @@ def _unsign(chunk: Object, changed: set[Channel]) -> None:
                 detail.get("signature") or detail.get("data") for _, detail in _objects(said.get("reasoning_details"))
             ):
                 said["reasoning_details"] = []
-
-
-def _pad(chunk: Object, grown: int) -> None:
-    """Padding makes all chunks of like length: it gives what the text takes."""
-    for key in PADDING:
-        padding = chunk.get(key)
-        if isinstance(padding, str) and padding:
-            length = max(1, len(padding) - grown)
-            times = length // len(_ALPHABET) + 1
-            chunk[key] = (_ALPHABET * times)[:length]

@@ -8,11 +8,12 @@ from typing import Any, Final
 import msgspec
 
 from interlay.dialects._sse import reframed
+from interlay.dialects._tails import ends_whole, last_object
 from interlay.dialects.counts import text
 from interlay.dialects.openai_chat import failures, figures
 from interlay.model import json
 from interlay.model.errors import DecodeError
-from interlay.model.members import cut_member, end_of_value, members
+from interlay.model.members import cut_member, members
 from interlay.model.protocols import WireEvent
 from interlay.model.record import Failure
 from interlay.model.tokens import estimate
@@ -134,27 +135,13 @@ class Tracker:
         if self._take(data, whole=True):
             self.finished = True
         else:
-            # An object that ends came whole, also where its numbers or its depth are more than we read.
-            self.finished = data[-64:].rstrip(_BLANK).endswith(b"}")
+            self.finished = ends_whole(data)
             self.tail(data)
 
     def tail(self, data: bytes) -> None:
         """The usage object nearest to the end of a body that was too large to keep."""
-        at = len(data)
-        for _ in range(_MAX_TRIES):
-            at = data.rfind(b'"usage"', 0, at)
-            if at < 0:
-                return
-            match = _OBJECT_FOLLOWS.match(data, at)
-            if match is None:
-                continue
-            try:
-                raw = data[match.end() - 1 : end_of_value(data, match.end() - 1)]
-                if isinstance(json.decode(raw), dict):
-                    self._heard(raw)
-                    return
-            except DecodeError:
-                continue
+        if (raw := last_object(data, "usage")) is not None:
+            self._heard(raw)
 
     def _take(self, data: bytes, *, whole: bool = False) -> bool:
         try:
@@ -204,11 +191,8 @@ class Tracker:
                 self.output_tokens_estimate += _weight(said)
 
 
-_BLANK: Final = b" \t\r\n\0"
 _NO_ERROR: Final = frozenset((b"null", b"false", b"{}", b'""'))
 _MAX_USAGE: Final = 1024 * 1024
-_MAX_TRIES: Final = 16
-_OBJECT_FOLLOWS: Final = re.compile(rb'"usage"[ \t\r\n]*:[ \t\r\n]*\{')
 
 
 def _weight(said: _Said) -> float:
