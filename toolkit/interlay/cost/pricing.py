@@ -13,6 +13,7 @@ from interlay.cost.book import Price, PriceBook, default_book
 from interlay.cost.leaves import Leaf, input_leaves, output_leaves
 from interlay.cost.reading import MAKERS, dialect_name, read
 from interlay.cost.rows import Row
+from interlay.model.arguments import shown
 from interlay.model.cost import EXACT, Cost, CostLine, CostSource, Estimate, Priced, plain
 from interlay.model.errors import ConfigError
 from interlay.model.usage import Usage
@@ -57,6 +58,9 @@ def price(
     name = dialect_name(api)
     if not isinstance(model, str) or not model:
         raise ConfigError(f"model: {model!r}; expected the name of a model")
+    for field, value in (("provider", provider), ("tier", tier), ("region", region)):
+        if value is not None and not isinstance(value, str):
+            raise ConfigError(f"{field}: {shown(value)}; expected a name or None")
     when = _moment(at)
     book = _book(prices)
     reported, counted = read(usage, name)

@@ -11,6 +11,7 @@ from interlay.chain.chain import Chain
 from interlay.entry import process
 from interlay.entry.seat import Seat, seconds_left
 from interlay.entry.wire import library_of, transports
+from interlay.model.arguments import shown
 from interlay.model.errors import ConfigError
 
 C = TypeVar("C")
@@ -46,6 +47,8 @@ def wrap(client: C, *parts: object, provider: str | None = None) -> C:
         PartError: for a part that is neither a layer nor an observer.
         ConfigError: for a client that holds no HTTP client we know.
     """
+    if provider is not None and not (isinstance(provider, str) and provider):
+        raise ConfigError(f"wrap(provider={shown(provider)}): expected the name of a provider, such as 'openai'")
     chain = parts[0] if len(parts) == 1 and isinstance(parts[0], Chain) else Chain(*parts)
     http = _http_client(client)
     seat = _seat_of(http)
@@ -65,7 +68,7 @@ def wrap(client: C, *parts: object, provider: str | None = None) -> C:
 def unwrap(client: C) -> C:
     """Undo ``wrap``: the client's own transports and retries are put back. Does nothing to a client that is not
     wrapped."""
-    http = _http_client(client)
+    http = _http_client(client, "unwrap")
     for holder, key, transport in list(_places(http)):
         seat = getattr(type(transport), "interlay_seat", None)
         if seat is not None:
@@ -116,15 +119,16 @@ def _passing_bounds_on(client: Any, copy: Any) -> Any:
     return copied
 
 
-def _http_client(client: Any) -> Any:
+def _http_client(client: Any, caller: str = "wrap") -> Any:
     if library_of(client) is not None:
         return client
     for name in _HOLDERS:
         held = getattr(client, name, None)
         if held is not None and library_of(held) is not None:
             return held
+    given = f"the class {client.__name__}" if isinstance(client, type) else type(client).__name__
     raise ConfigError(
-        f"wrap(client={type(client).__name__}): expected an SDK client built on httpx or httpx2, such as OpenAI() or "
+        f"{caller}(client={given}): expected an SDK client built on httpx or httpx2, such as OpenAI() or "
         f"Anthropic(), or an httpx client itself"
     )
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from time import monotonic
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -18,6 +19,8 @@ from interlay.chain.stream import lose_open
 from interlay.cost import PriceBook, pricer
 from interlay.cost.pricing import Pricer
 from interlay.cost.rows import read_row_file
+from interlay.model.arguments import is_count, is_number, shown
+from interlay.model.errors import ConfigError
 from interlay.model.record import Record
 from interlay.telemetry import logs as logging_
 from interlay.telemetry.settings import wants_contents
@@ -95,6 +98,18 @@ def setup(
     Raises:
         ConfigError: for a setting that is wrong, by its name; nothing is changed then.
     """
+    if journal is None:
+        raise ConfigError("setup(journal=None): expected True, False or a folder")
+    _check(
+        contents=contents,
+        journal=journal,
+        prices=prices,
+        export=export,
+        prometheus=prometheus,
+        tracer_provider=tracer_provider,
+        meter_provider=meter_provider,
+        logs=logs,
+    )
     keeper = None if journal is False else Journal() if journal is True else Journal(Path(journal))
     book = PriceBook().with_rows(read_row_file(Path(prices))) if isinstance(prices, str | Path) else prices
     keep_contents = wants_contents(os.environ) if contents is None else contents
@@ -118,14 +133,48 @@ def setup(
     telemetry.start()
 
 
+def _check(**settings: Any) -> None:
+    """Raises ``ConfigError`` for a setting of another kind than expected."""
+    for name, value in settings.items():
+        expected, fits = _SETTINGS[name]
+        if value is not None and not fits(value):
+            raise ConfigError(f"setup({name}={shown(value)}): expected {expected}")
+
+
+def _is_address(value: Any) -> bool:
+    return isinstance(value, bool) or (
+        isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str) and is_count(value[1])
+    )
+
+
+_SETTINGS: Final[dict[str, tuple[str, Callable[[Any], bool]]]] = {
+    "contents": ("True, False or None", lambda value: isinstance(value, bool)),
+    "journal": ("True, False or a folder", lambda value: isinstance(value, bool | Path | str) and value != ""),
+    "prices": ("a PriceBook, a file of price rows or None", lambda value: isinstance(value, PriceBook | str | Path)),
+    "export": (
+        "a URL, an OTLP(…), a list of them, False or None",
+        lambda value: value is False or not is_number(value),
+    ),
+    "prometheus": ("an address such as ('127.0.0.1', 9464), True or None", _is_address),
+    "tracer_provider": ("a provider, False or None", lambda value: value is False or hasattr(value, "get_tracer")),
+    "meter_provider": ("a provider, False or None", lambda value: value is False or hasattr(value, "get_meter")),
+    "logs": ("'text', 'json' or None", lambda value: value in ("text", "json")),
+}
+
+
 def last(limit: int | None = None) -> list[Record]:
-    """The records of this process, newest first: the last 1,000, or ``limit`` of them."""
+    """The records of this process, newest first: the last 1,000, or ``limit`` of them. Raises ``ConfigError`` for a
+    limit that is no whole number, 0 or more."""
+    if limit is not None and not is_count(limit):
+        raise ConfigError(f"last(limit={shown(limit)}): expected a whole number, 0 or more")
     return recorder.newest(limit)
 
 
 def flush(timeout: float = 5.0) -> Flushed:
     """Wait, at most ``timeout`` seconds, until observers have seen every record sealed so far and destinations have
-    them; say what was delivered and what was not."""
+    them; say what was delivered and what was not. Raises ``ConfigError`` for what is no number of seconds."""
+    if not is_number(timeout):
+        raise ConfigError(f"flush(timeout={shown(timeout)}): expected seconds")
     deadline = monotonic() + timeout
     done = recorder.runner.drain(timeout)
     deliveries: list[Delivery] = []

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar, overload
 
 import msgspec
 
+from interlay.model.arguments import is_number, shown
 from interlay.model.record import Identity
 
 T = TypeVar("T")
@@ -70,11 +71,19 @@ def using(
             raise TypeError(f"using({name}=…): there is no such part to override in this version")
     for name, value in (("user", user), ("session", session), ("tenant", tenant)):
         if value is not None and not isinstance(value, str):
-            raise TypeError(f"using({name}={type(value).__name__}): expected a string")
+            raise TypeError(f"using({name}={shown(value)}): expected a string")
     if isinstance(tags, str):
-        raise TypeError(f"using(tags={tags!r}): expected a list of strings, such as [{tags!r}]")
-    if deadline is not None and not deadline > 0:
-        raise ValueError(f"using(deadline={deadline!r}): expected seconds above 0")
+        raise TypeError(f"using(tags={shown(tags)}): expected a list of strings, such as [{shown(tags)}]")
+    if not isinstance(tags, Iterable):
+        raise TypeError(f"using(tags={shown(tags)}): expected a list of strings")
+    tags = tuple(tags)
+    for number, tag in enumerate(tags):
+        if not isinstance(tag, str):
+            raise TypeError(f"using(tags[{number}]={shown(tag)}): expected a string")
+    if deadline is not None and not isinstance(deadline, int | float):
+        raise TypeError(f"using(deadline={shown(deadline)}): expected seconds above 0")
+    if deadline is not None and not (is_number(deadline) and deadline > 0):
+        raise ValueError(f"using(deadline={shown(deadline)}): expected seconds above 0")
     outer = _scope.get()
     was = outer.identity
     until = None if deadline is None else time.monotonic() + deadline

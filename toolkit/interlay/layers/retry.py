@@ -10,6 +10,7 @@ from interlay.chain.call import Call, Response
 from interlay.chain.layer import Mode, Next, Role
 from interlay.chain.stream import Stream
 from interlay.chain.waits import asked_wait
+from interlay.model.arguments import is_count, is_number, shown
 from interlay.model.errors import ConfigError, WireError
 from interlay.model.record import Failure, Verdict
 
@@ -42,17 +43,19 @@ class Retry:
         mode: Mode = "on",
         random: Callable[[], float] = random.random,
     ) -> None:
-        if not isinstance(attempts, int) or attempts < 1:
-            raise ConfigError(f"Retry(attempts={attempts!r}): expected a whole number of sends, 1 or more")
+        if not is_count(attempts) or attempts < 1:
+            raise ConfigError(f"Retry(attempts={shown(attempts)}): expected a whole number of sends, 1 or more")
         for name, value in (
             ("backoff", backoff),
             ("max_wait", max_wait),
             ("max_retry_after", max_retry_after),
         ):
-            if not (isinstance(value, int | float) and value >= 0):
-                raise ConfigError(f"Retry({name}={value!r}): expected seconds, 0 or more")
+            if not (is_number(value) and value >= 0):
+                raise ConfigError(f"Retry({name}={shown(value)}): expected seconds, 0 or more")
         if mode not in ("on", "shadow"):
-            raise ConfigError(f"Retry(mode={mode!r}): expected 'on' or 'shadow'")
+            raise ConfigError(f"Retry(mode={shown(mode)}): expected 'on' or 'shadow'")
+        if not callable(random):
+            raise ConfigError(f"Retry(random={shown(random)}): expected a function that gives a number from 0 to 1")
         self.attempts = attempts
         self.backoff = backoff
         self.max_wait = max_wait

@@ -7,6 +7,7 @@ from typing import ClassVar
 from interlay.chain.call import Call, Response
 from interlay.chain.layer import Mode, Next, Role
 from interlay.chain.waits import asked_wait
+from interlay.model.arguments import is_number, shown
 from interlay.model.errors import ConfigError
 from interlay.model.record import Verdict
 
@@ -42,10 +43,10 @@ class Timeout:
         if attempt is None and total is None:
             raise ConfigError("Timeout(): expected attempt=, total= or both, in seconds")
         for name, value in (("attempt", attempt), ("total", total)):
-            if value is not None and not (isinstance(value, int | float) and value > 0):
-                raise ConfigError(f"Timeout({name}={value!r}): expected seconds above 0")
+            if value is not None and not (is_number(value) and value > 0):
+                raise ConfigError(f"Timeout({name}={shown(value)}): expected seconds above 0")
         if mode not in ("on", "shadow"):
-            raise ConfigError(f"Timeout(mode={mode!r}): expected 'on' or 'shadow'")
+            raise ConfigError(f"Timeout(mode={shown(mode)}): expected 'on' or 'shadow'")
         self.attempt = attempt
         self.total = total
         self.mode = mode
