@@ -74,6 +74,12 @@ class TestRewriting:
         assert after["choices"][0]["delta"]["annotations"] == []
         assert after["citations"] == []
 
+    def test_echoes_go_with_an_earlier_change(self) -> None:
+        before = chunk({"content": "", "annotations": [{"x": 1}]}) | {"citations": ["u"]}
+        after = rewritten(before, {TEXT: ""}, wholes={TEXT: "said before"})
+        assert (after["choices"][0]["delta"]["annotations"], after["citations"]) == ([], [])
+        assert rewritten(before, {TEXT: ""}, wholes={("text", 1, 0): "of another choice"}) == before
+
     def test_a_twin_is_set_too(self) -> None:
         after = rewritten(chunk({"content": "a"}, text="a"), {TEXT: "b"})
         assert (after["choices"][0]["text"], after["choices"][0]["delta"]["content"]) == ("b", "b")

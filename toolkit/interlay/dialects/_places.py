@@ -95,25 +95,24 @@ def patch(
     """Set the texts of channels in ``said``, an event whose text places are ``places``. Whether anything was set.
 
     Of several deltas in one channel the first says all of its text, and so of several twins; what is signed says
-    nothing any more. Repeats say what
-    ``wholes`` has for their channel; of a changed channel that it does not have, they say nothing. Echoes of changed
-    channels are cut. ``objects`` makes what is set where an object stands.
+    nothing any more. ``wholes`` has the channels that were changed, here or in earlier events, and what they have said
+    so far: that is what their repeats say. Their echoes are cut. ``objects`` makes what is set where an object stands.
     """
+    wholes = wholes or {}
     changed = changed_by(texts, places)
     written: set[tuple[str, Channel]] = set()
     touched = bool(changed)
     for place in places:
         channel, role = place.channel, place.role
-        if role == "repeat":
-            whole = (wholes or {}).get(channel, "" if channel in changed else place.text)
-            if whole != place.text:
-                _set(said, place.path, whole, objects)
-                touched = True
-        elif channel not in changed:
+        if channel not in changed and channel not in wholes:
             continue
+        if role == "repeat":
+            whole = wholes.get(channel, "")
+            touched |= whole != place.text
+            _set(said, place.path, whole, objects)
         elif role == "echo":
-            _cut(said, place.path)
-        else:
+            touched |= _cut(said, place.path)
+        elif channel in changed:
             text = "" if place.signed or (role, channel) in written else texts[channel]
             written.add((role, channel))
             _set(said, place.path, text, objects)
@@ -145,8 +144,9 @@ def _set(root: Object, path: Path, text: str, objects: Callable[[str], Any]) -> 
     holder[path[-1]] = text if isinstance(holder[path[-1]], str) else objects(text)
 
 
-def _cut(root: Object, path: Path) -> None:
-    """Strings and lists become empty, anything else null: readers expect the member."""
+def _cut(root: Object, path: Path) -> bool:
+    """Strings and lists become empty, anything else null: readers expect the member. Whether that is a change."""
     holder = _holder(root, path)
     value = holder[path[-1]]
     holder[path[-1]] = type(value)() if isinstance(value, str | list) else None
+    return bool(value)

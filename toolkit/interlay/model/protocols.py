@@ -241,8 +241,10 @@ class Codec(Dialect, Protocol):
     def rewrite(
         self, event: WireEvent, texts: Mapping[Channel, str], wholes: Mapping[Channel, str] | None = None
     ) -> bytes:
-        """The event's own JSON with the text of each channel replaced: deltas and twins set from ``texts``, repeats
-        from ``wholes`` (what a channel has said so far), echoes cut, padding remade. All else stands as it stood.
+        """The event's own JSON with the text of each channel replaced: deltas and twins set from ``texts``, padding
+        remade, all else as it stood. ``wholes`` has what each channel that was changed, here or in an earlier event,
+        has said so far: its repeats say that, and its echoes are cut. Those of a channel that is changed here, and is
+        not in ``wholes``, say nothing.
 
         The event's own bytes when nothing is changed and no object in it has a key twice: what was looked at is what
         is sent. Empty for an event that is dropped, as signed text is when it is changed. Raises ``DecodeError`` for

@@ -114,12 +114,8 @@ def _chunk_places(chunk: Mapping[str, Any]) -> list[TextPlace]:
 
 
 def rewrite(event: WireEvent, texts: Texts, wholes: Texts | None = None) -> bytes:
-    """The event with other texts, its other members as they were.
-
-    ``texts`` is what the event adds to each channel, ``wholes`` what a channel has said so far with it, for hosts
-    that repeat that; a repeat of a channel that is not in ``wholes`` is emptied when the channel is rewritten.
-    Raises ``DecodeError`` for an event that cannot be read.
-    """
+    """The event with other texts, its other members as they were: see ``interlay.model.protocols.Codec``. Raises
+    ``DecodeError`` for an event that cannot be read."""
     chunk = _chunk(event)
     return event.raw if chunk is None else restated(event, chunk, touched=_rewrite(chunk, texts, wholes))
 
