@@ -18,7 +18,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interlay.chain.codings import MAX_CODINGS, MAX_INFLATED, STEP, inflate, narrowed
+from interlay.chain.codings import BOMB, MAX_CODINGS, MAX_INFLATED, STEP, inflate, narrowed
 from interlay.model.errors import DecodeError
 
 MIB = 1 << 20
@@ -145,10 +145,21 @@ class TestBounds:
             sizes.extend(map(len, undo.feed(body)))
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        assert sum(sizes) <= MAX_INFLATED
+        assert sum(sizes) <= BOMB
         assert max(sizes, default=0) <= 16 * STEP
         assert peak < 24 * MIB
         assert time.process_time() - started < 5
+
+    def test_what_is_large_and_no_bomb_is_read_on(self, rng: random.Random) -> None:
+        piece = rng.randbytes(STEP // 8) + bytes(STEP - STEP // 8)
+        packer, undo, got = zlib.compressobj(1, wbits=31), inflate("gzip"), 0
+        assert undo is not None
+        for _ in range((MAX_INFLATED - MIB) // STEP):
+            got += sum(map(len, undo.feed(packer.compress(piece) + packer.flush(zlib.Z_SYNC_FLUSH))))
+        assert got == (MAX_INFLATED - MIB) // STEP * STEP
+        more = b"".join(packer.compress(piece) + packer.flush(zlib.Z_SYNC_FLUSH) for _ in range(9))
+        with pytest.raises(DecodeError, match=f"more than {MAX_INFLATED}"):
+            list(undo.feed(more))
 
 
 class TestAccepted:

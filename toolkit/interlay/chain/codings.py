@@ -22,6 +22,9 @@ STEP: Final = 256 * 1024
 """Bytes a decoder gives out at once, so that a small bomb never becomes one large string."""
 MAX_INFLATED: Final = 32 * 1024 * 1024
 """Bytes after which we stop looking, those between two codings included. What is forwarded is not touched by this."""
+BOMB: Final = 8 * 1024 * 1024
+BOMB_RATIO: Final = 100
+"""What is more than ``BOMB`` bytes, and more than a hundred times as many as came, is looked at no further either."""
 MAX_CODINGS: Final = 8
 """Bodies that were compressed more often are not looked into."""
 
@@ -121,24 +124,34 @@ class Inflate:
 
     def __init__(self, decoders: list[Decoder]) -> None:
         self._decoders = decoders
-        self._left = MAX_INFLATED
+        self._taken = 0
+        self._given = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Plain bytes in bounded pieces. Raises ``DecodeError`` when damaged or past the bound."""
         if not self._decoders:
-            return iter((data,))
-        pieces = self._bounded(self._decoders[0].feed(data))
-        for decoder in self._decoders[1:]:
-            pieces = self._bounded(_through(decoder, pieces))
-        return pieces
+            yield data
+            return
+        for start in range(0, len(data), _INPUT):
+            part = data[start : start + _INPUT]
+            self._taken += len(part)
+            pieces = self._bounded(self._decoders[0].feed(part))
+            for decoder in self._decoders[1:]:
+                pieces = self._bounded(_through(decoder, pieces))
+            yield from pieces
 
     def _bounded(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         for piece in pieces:
             # Of each coding: one that inflates to much can hide in one that inflates to nothing.
-            self._left -= len(piece)
-            if self._left < 0:
-                raise DecodeError(f"the compressed body inflates to more than {MAX_INFLATED} bytes")
+            self._given += len(piece)
+            limit = BOMB if self._given > BOMB_RATIO * self._taken else MAX_INFLATED
+            if self._given > limit:
+                raise DecodeError(f"the compressed body inflates to more than {limit} bytes")
             yield piece
+
+
+_INPUT: Final = 32 * 1024
+"""Bytes that are undone at once, so that what came can be weighed against what it became."""
 
 
 def _through(decoder: Decoder, pieces: Iterator[bytes]) -> Iterator[bytes]:
