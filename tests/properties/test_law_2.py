@@ -18,7 +18,12 @@ from interlay.model.usage import Usage
 
 AT = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
 PRICER = pricer()
-PROVIDERS = {"openai-chat": "openai", "anthropic-messages": "anthropic", "openai-responses": "openai"}
+PROVIDERS = {
+    "openai-chat": "openai",
+    "anthropic-messages": "anthropic",
+    "openai-responses": "openai",
+    "gemini": "gemini",
+}
 
 
 def told(each: Exchanged, tracker: Tracker) -> tuple[list[object], Cost]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from interlay.dialects import find
+from interlay.dialects import find, named
 from interlay.model import json
 from interlay.model.messages import Node
 from interlay.model.protocols import Codec, Dialect, WireEvent
@@ -38,7 +38,8 @@ def _all() -> list[Exchanged]:
     for folder in sorted(path for path in CASSETTES.iterdir() if path.is_dir()):
         for recording in Recording.load_all(folder):
             for number, (request, response) in enumerate((each.request, each.response) for each in recording.exchanges):
-                codec = find(request.method, request.path)
+                found_by_path = find(request.method, request.path)
+                codec = named(found_by_path.name) if found_by_path is not None else None
                 if isinstance(codec, Codec):
                     found.append(
                         Exchanged(

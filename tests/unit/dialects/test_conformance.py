@@ -277,9 +277,9 @@ class TestRewriting:
             before, after = json.decode(event.data or b""), json.decode(made[0].data or b"")
             taken = {place.path for place in places}
             kept = [path for path in strings(before) if not any(path[:end] in taken for end in range(1, len(path) + 1))]
-            padding = {"obfuscation", "p"}
-            assert [at(after, path) for path in kept if path[-1] not in padding] == [
-                at(before, path) for path in kept if path[-1] not in padding
+            following = {"obfuscation", "p", "thoughtSignature"}  # padding is remade, a void signature goes
+            assert [at(after, path) for path in kept if path[-1] not in following] == [
+                at(before, path) for path in kept if path[-1] not in following
             ]
 
     @each_codec
@@ -300,7 +300,8 @@ def test_what_another_dialect_said_can_be_written(codec: Codec) -> None:
         model="m", messages=[Message(role="user", content=list(said))], origin="another", raw={"y": 2}
     )
     again = codec.decode_request(codec.encode_request(request))
-    assert (again.model, texts_in(again.messages[0])) == ("m", ["hello"])
+    assert again.model == ("m" if b'"m"' in codec.encode_request(request) else None)  # the model may stand in the path
+    assert texts_in(again.messages[0]) == ["hello"]
     response = ChatResponse(
         id="r", choices=[Choice(message=Message(role="assistant", content=list(said)), finish_reason="length")]
     )

@@ -56,10 +56,6 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     total: Path
     parts: Mapping[str, Path]
     """Counts of ``Usage`` that are parts of the two totals."""
-    modalities: Mapping[str, tuple[Path, str]] = {}
-    """Counts that stand in a list of ``{"modality": …, "tokenCount": …}``."""
-    doubtful: Path | None = None
-    """A part of the input that some say is counted twice when added: the total decides."""
     output_is_image: bool = False
     """Whether a completion without details is images."""
 
@@ -75,24 +71,6 @@ SHAPES: Final[Mapping[str, Shape]] = {
             "output_image_tokens": ("output_tokens_details", "image_tokens"),
         },
         output_is_image=True,
-    ),
-    "gemini": Shape(
-        input=(("promptTokenCount",), ("toolUsePromptTokenCount",)),
-        output=(("candidatesTokenCount",), ("thoughtsTokenCount",)),
-        total=("totalTokenCount",),
-        parts={
-            "cache_read_tokens": ("cachedContentTokenCount",),
-            "reasoning_tokens": ("thoughtsTokenCount",),
-        },
-        modalities={
-            "input_audio_tokens": (("promptTokensDetails",), "AUDIO"),
-            "input_image_tokens": (("promptTokensDetails",), "IMAGE"),
-            "cache_read_audio_tokens": (("cacheTokensDetails",), "AUDIO"),
-            "cache_read_image_tokens": (("cacheTokensDetails",), "IMAGE"),
-            "output_audio_tokens": (("candidatesTokensDetails",), "AUDIO"),
-            "output_image_tokens": (("candidatesTokensDetails",), "IMAGE"),
-        },
-        doubtful=("toolUsePromptTokenCount",),
     ),
     "bedrock-converse": Shape(
         input=(("inputTokens",), ("cacheReadInputTokens",), ("cacheWriteInputTokens",)),
@@ -163,10 +141,9 @@ def _of_stream(listed: Sequence[object], api: str) -> tuple[Usage | None, Estima
     if dialect is not None:
         return _tracked(events, dialect)
     for event in reversed(events):
-        for holder in (event, event.get("response")):
-            found = (holder.get("usage") or holder.get("usageMetadata")) if isinstance(holder, Mapping) else None
-            if isinstance(found, Mapping):
-                return _canonical(found, api), None
+        found = event.get("usage")
+        if isinstance(found, Mapping):
+            return _canonical(found, api), None
     return None, None
 
 
@@ -187,16 +164,10 @@ def _shaped(raw: Mapping[str, Any], shape: Shape) -> Usage:
     whole_out = _sum(counts, shape.output) if shape.output else 0
     total = counts.get(*shape.total)
     if total is not None and whole_in is not None and whole_out is not None and whole_in + whole_out != total:
-        twice = counts.get(*shape.doubtful) if shape.doubtful is not None else None
-        if twice and whole_in - twice + whole_out == total:
-            whole_in -= twice
-        else:
-            counts.flag("usage_inconsistent")
+        counts.flag("usage_inconsistent")
     fields: dict[str, int] = {}
     for name, path in shape.parts.items():
         fields[name] = counts.part(whole_out if name.startswith(("output", "reasoning")) else whole_in, path)
-    for name, (path, modality) in shape.modalities.items():
-        fields[name] = _of_modality(raw, path, modality)
     if shape.output_is_image and whole_out and counts.get("output_tokens_details", "text_tokens") is None:
         fields["output_image_tokens"] = fields["output_image_tokens"] or whole_out
     tier = raw.get("service_tier")
@@ -213,13 +184,3 @@ def _shaped(raw: Mapping[str, Any], shape: Shape) -> Usage:
 def _sum(counts: Counts, paths: tuple[Path, ...]) -> int | None:
     found = [count for path in paths if (count := counts.get(*path)) is not None]
     return sum(found) if found else None
-
-
-def _of_modality(raw: Mapping[str, Any], path: Path, modality: str) -> int:
-    """The tokens of one modality in a list of them."""
-    (name,) = path
-    listed = raw.get(name)
-    for item in listed if isinstance(listed, list) else []:
-        if isinstance(item, Mapping) and item.get("modality") == modality:
-            return Counts(item).get("tokenCount") or 0
-    return 0

@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
 from interlay.dialects.anthropic_messages import AnthropicMessages
+from interlay.dialects.gemini import Gemini
 from interlay.dialects.openai_chat import OpenAIChat
 from interlay.dialects.openai_embeddings import OpenAIEmbeddings
 from interlay.dialects.openai_responses import OpenAIResponses
 from interlay.model.protocols import Dialect
 
-DIALECTS: Final[tuple[Dialect, ...]] = (OpenAIChat(), AnthropicMessages(), OpenAIResponses(), OpenAIEmbeddings())
+DIALECTS: Final[tuple[Dialect, ...]] = (
+    OpenAIChat(),
+    AnthropicMessages(),
+    OpenAIResponses(),
+    OpenAIEmbeddings(),
+    Gemini(),
+)
+
+
+@runtime_checkable
+class Located(Protocol):
+    """A dialect whose requests are known in part by their path alone."""
+
+    def at(self, path: str) -> Dialect:
+        """The same dialect for requests to ``path``."""
+        ...
 
 
 def find(method: str, path: str) -> Dialect | None:
-    """The dialect of a request to ``path`` (without query), or None for plain HTTP."""
+    """The dialect of a request to ``path`` (without query), or None for plain HTTP. Where paths say something of a
+    request, such as its model, the dialect that is given knows it."""
     for dialect in DIALECTS:
         if dialect.matches(method, path):
-            return dialect
+            return dialect.at(path) if isinstance(dialect, Located) else dialect
     return None
 
 

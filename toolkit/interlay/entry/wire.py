@@ -500,9 +500,8 @@ def _received(call: Call, sending: Sending, answer: Any, source: Source) -> Stre
     facts = _facts(answer.headers)
     kind, coding = facts.get(b"content-type", ""), facts.get(b"content-encoding")
     sending.request_id = request_id(facts.get(b"x-request-id") or facts.get(b"request-id"))
-    events = status < 400 and (
-        kind.startswith("text/event-stream") or (not kind.startswith("application/json") and call.streamed)
-    )
+    may_stream = dialect is not None and (dialect.streams_json or not kind.startswith("application/json"))
+    events = status < 400 and (kind.startswith("text/event-stream") or (may_stream and call.streamed))
     undo = inflate(coding) if coding else None
     monitor = Monitor(
         dialect.tracker() if dialect is not None and 200 <= status < 300 else None,

@@ -119,6 +119,8 @@ class Dialect(Protocol):
     """Lower case with hyphens: ``openai-chat``. Records carry it."""
     operation: str
     """``chat``, ``embeddings``, …"""
+    streams_json: bool
+    """Whether a stream may come as one JSON document, which the framer cuts too."""
 
     def matches(self, method: str, path: str) -> bool:
         """Whether a request to ``path`` (no query) is of this API."""
@@ -177,6 +179,8 @@ class Codec(Dialect, Protocol):
     patched into the JSON it came from. What has no form in this API is left out, never guessed.
     """
 
+    turns: str
+    """The member of a request that its messages stand in: ``prompt`` and ``answer`` give such messages."""
     harmless: frozenset[str]
     """Keys whose strings carry no text: words of the API's own, identifiers, names, times, padding, sealed data."""
 

@@ -99,7 +99,7 @@ def _size(value: object) -> int:
 
 def _read(codec: Codec, messages: list[Json], tools: list[Json]) -> tuple[list[Json], list[Json]]:
     try:
-        request = codec.decode_request(_encode({"messages": messages, "tools": tools}))
+        request = codec.decode_request(_encode({codec.turns: messages, "tools": tools}))
     except DecodeError:
         return _unread(messages), list(tools)
     return [_message(message) for message in request.messages], [_tool(tool) for tool in request.tools]

@@ -30,6 +30,8 @@ class AnthropicMessages:
 
     name = "anthropic-messages"
     operation = "chat"
+    streams_json = False
+    turns = "messages"
     harmless = places.HARMLESS
 
     def matches(self, method: str, path: str) -> bool:

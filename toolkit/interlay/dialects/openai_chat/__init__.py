@@ -23,6 +23,8 @@ class OpenAIChat:
 
     name = "openai-chat"
     operation = "chat"
+    streams_json = False
+    turns = "messages"
     harmless = places.HARMLESS | places.WORDS
 
     def matches(self, method: str, path: str) -> bool:

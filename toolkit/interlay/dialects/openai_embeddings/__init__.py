@@ -23,6 +23,7 @@ class OpenAIEmbeddings:
 
     name = "openai-embeddings"
     operation = "embeddings"
+    streams_json = False
     harmless = places.HARMLESS
 
     def matches(self, method: str, path: str) -> bool:

@@ -21,6 +21,8 @@ class OpenAIResponses:
 
     name = "openai-responses"
     operation = "chat"
+    streams_json = False
+    turns = "input"
     harmless = places.HARMLESS | places.WORDS
 
     def matches(self, method: str, path: str) -> bool:
