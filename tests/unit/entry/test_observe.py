@@ -401,7 +401,7 @@ class TestGeneratorsEnd:
                 holder.append(holder)
 
         with capture() as records:
-            asyncio.run(asyncio.wait_for(read(), 10))
+            asyncio.run(read())
             gc.collect()
         assert [record.end for record in records] == ([end] if end else [])
 
