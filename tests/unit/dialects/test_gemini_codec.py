@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from tests.unit.dialects.bars import Bars
 from tests.unit.dialects.exchanges import ALL, Exchanged, framed, name
 
 from interlay.dialects import named
@@ -296,6 +297,34 @@ class TestStreams:
             framer.feed(b"x")
         (rest,) = framer.finish()
         assert (rest.raw, rest.data) == (b',{"b":"' + b"x" * 61, None)
+
+
+ARRAYS: dict[str, bytes] = {
+    "many objects": b"[" + b"{}," * 300_000 + b"{}]",
+    "one string of 4 MB": b'[{"a":"' + b"x" * 4_000_000 + b'"}]',
+    "many escapes": b'[{"a":"' + b"\\\\" * 1_000_000 + b'"}]',
+    "deep": b"[" * 1_000_000,
+    "scalars": b"[" + b'1,"a",' * 300_000 + b"1]",
+    "no end": b'[{"a":' + b'{"b":[1,' * 200_000,
+}
+
+
+@pytest.mark.parametrize("array", ARRAYS)
+@pytest.mark.parametrize("size", [1000, 65536, 10_000_000])
+def test_hostile_arrays(array: str, size: int, bars: Bars) -> None:
+    def work() -> None:
+        framer, tracker, out = GeminiFramer(), DIALECT.tracker(), 0
+        body = ARRAYS[array]
+        try:
+            for start in range(0, len(body), size):
+                for one in framer.feed(body[start : start + size]):
+                    out += len(one.raw)
+                    tracker.event(one)
+        except DecodeError:
+            return
+        assert out + sum(len(one.raw) for one in framer.finish()) == len(body)
+
+    bars.hold(work, slack=max(1.0, len(ARRAYS[array]) / 100_000))
 
 
 class TestPlaces:

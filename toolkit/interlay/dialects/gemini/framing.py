@@ -64,7 +64,7 @@ class ArrayFramer:
     """Cuts a JSON array into its objects: the bytes before one, with the bracket or the comma, belong to its event. The
     bracket that ends the array is an event of its own. An object that stands alone is one event."""
 
-    __slots__ = ("_at", "_base", "_depth", "_held", "_in_string", "_limit", "_over", "_start")
+    __slots__ = ("_at", "_base", "_begun", "_depth", "_held", "_in_string", "_limit", "_over", "_start")
 
     def __init__(self, *, limit: int = MAX_EVENT) -> None:
         self._limit = limit
@@ -74,6 +74,8 @@ class ArrayFramer:
         self._depth = 0
         self._base = 0
         """The depth at which objects stand."""
+        self._begun = 0
+        """Where what was not given out begins; at the start, but while a chunk is cut."""
         self._start = 0
         """Where the object begins that is not whole yet."""
         self._in_string = False
@@ -85,6 +87,11 @@ class ArrayFramer:
         events: list[WireEvent] = []
         while not self._over and (event := self._next()) is not None:
             events.append(event)
+        if events:
+            del self._held[: self._begun]
+            self._at -= self._begun
+            self._start -= self._begun
+            self._begun = 0
         if not events and len(self._held) > self._limit:
             raise DecodeError(f"an event of more than {self._limit} bytes")
         return events
@@ -96,7 +103,7 @@ class ArrayFramer:
         if not held:
             return []
         cut = not self._over and self._depth > self._base and len(held) <= self._limit
-        return [WireEvent(held, None, held[self._start :] if cut else None)]
+        return [WireEvent(held, None, held[max(self._start, 0) :] if cut else None)]
 
     def _next(self) -> WireEvent | None:
         """Look on, until an object is whole or nothing more is there."""
@@ -142,8 +149,7 @@ class ArrayFramer:
         return None
 
     def _cut(self, end: int, data: bytes) -> WireEvent:
-        raw = bytes(self._held[:end])
-        del self._held[:end]
-        self._at = 0
+        raw = bytes(self._held[self._begun : end])
+        self._begun = end
         self._over = self._over or self._base == 0
         return WireEvent(raw, None, data)
