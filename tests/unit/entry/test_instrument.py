@@ -293,17 +293,17 @@ class TestAgain:
 
 
 class Posing:
-    """A wrapper as wrapt makes them: an object that is equal to what it wraps."""
+    """A wrapper as wrapt makes them: an object that is equal to what it wraps, and works as a method alone."""
 
     def __init__(self, inner: Any, function: Any) -> None:
         self.__wrapped__ = inner
         self.function = function
 
     def __call__(self, *args: Any) -> Any:
-        return self.function(*args)
+        raise AssertionError("called and not bound")
 
-    def __get__(self, instance: Any, owner: Any) -> Any:
-        return functools.partial(self, instance) if instance is not None else self
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return functools.partial(self.function, instance) if instance is not None else self
 
     def __eq__(self, other: object) -> bool:
         return other is self or bool(self.__wrapped__ == other)
@@ -328,9 +328,9 @@ class Foreign:
             setattr(owner, name, wrapper)
 
     def wrapper(self, inner: Any) -> Any:
-        def counting(*args: Any) -> Any:
+        def counting(transport: Any, request: Any) -> Any:
             self.seen += 1
-            return inner(*args)
+            return inner.__get__(transport)(request)
 
         if self.kind == "posing":
             return Posing(inner, counting)

@@ -32,8 +32,9 @@ class _Patch:
     def __init__(self, owner: type[Any], name: str) -> None:
         self.owner = owner
         self.name = name
-        self.original: Method = vars(owner)[name]
-        self.function = self.original
+        self.original: Any = vars(owner)[name]
+        """Bound by ``__get__`` at each call, as a wrapper of others may have to be told whose method it is."""
+        self.function: Method = self.original
         self.seat: Seat | None = None
 
     def cover(self, function: Method) -> None:
@@ -147,8 +148,8 @@ def _cover_sync(module: ModuleType, patch: _Patch) -> None:
     def handle_request(self: Any, request: Any) -> Any:
         seat = patch.seat
         if seat is None or _passes(request, module):
-            return original(self, request)
-        return ours(_Inner(handle_request=functools.partial(original, self)), seat).handle_request(request)
+            return original.__get__(self)(request)
+        return ours(_Inner(handle_request=original.__get__(self)), seat).handle_request(request)
 
     patch.cover(handle_request)
 
@@ -159,9 +160,8 @@ def _cover_async(module: ModuleType, patch: _Patch) -> None:
     async def handle_async_request(self: Any, request: Any) -> Any:
         seat = patch.seat
         if seat is None or _passes(request, module):
-            return await original(self, request)
-        inner = _Inner(handle_async_request=functools.partial(original, self))
-        return await ours(inner, seat).handle_async_request(request)
+            return await original.__get__(self)(request)
+        return await ours(_Inner(handle_async_request=original.__get__(self)), seat).handle_async_request(request)
 
     patch.cover(handle_async_request)
 
