@@ -179,7 +179,7 @@ def test_messages_stand_on_the_exchange_that_said_them() -> None:
     assert shown == ["chat claude-sonnet-4-5"]
     assert [span.name for span in tree(of) if "Oslo" in repr(span)] == []
     # These backends' lists show what stands on the root.
-    for vocabulary in ("openinference", "langfuse"):
+    for vocabulary in ("openinference", "langfuse", "mlflow"):
         assert "Oslo" in repr(tree(of, vocabulary, content_limit=10_000)[0].attributes)
 
 
