@@ -243,11 +243,17 @@ class Monitor:
             self.events += events
 
     def _become_opaque(self) -> None:
-        body = b"".join(self._body)
-        self._body = []
+        # Not joined: what is held would be there twice.
+        held, self._body = self._body, []
         self.opaque = True
-        self._head = body[:ENDS]
-        self._tail.append(body[-ENDS:])
+        for piece in held:
+            self._head += piece[: ENDS - len(self._head)]
+            if len(self._head) >= ENDS:
+                break
+        size = 0
+        while held and size < ENDS:
+            self._tail.appendleft(held.pop()[-ENDS:])
+            size += len(self._tail[0])
 
     def _give_up(self, error: DecodeError) -> None:
         self.opaque = True

@@ -8,6 +8,7 @@ is given out by ``finish``, since a provider's last event may lack its blank lin
 from __future__ import annotations
 
 import re
+from io import BytesIO
 from typing import Final
 
 from interlay.model.errors import DecodeError
@@ -50,12 +51,16 @@ def reframed(event: WireEvent, data: bytes) -> bytes:
 class SSEFramer:
     """Cuts server-sent events. Where the bytes were split into chunks makes no difference to the events."""
 
-    __slots__ = ("_cr", "_first", "_held", "_limit", "_searched")
+    __slots__ = ("_cr", "_first", "_held", "_last", "_limit", "_size")
 
     def __init__(self, *, limit: int = MAX_EVENT) -> None:
         self._limit = limit
-        self._held = bytearray()
-        self._searched = 0
+        # Unlike a bytearray it gives out what it holds without a copy.
+        self._held = BytesIO()
+        self._size = 0
+        """Bytes that are held."""
+        self._last = b""
+        """The last of them, in which the end of an event may have begun: "\\r\\n\\r" and "\\n"."""
         self._cr = False
         """Whether a CR is in what is held."""
         self._first = True
@@ -66,8 +71,7 @@ class SSEFramer:
         Raises ``DecodeError`` when one event exceeds the limit, after those before it have been given out. Then
         ``finish`` gives back what is held, and nothing more can be fed.
         """
-        held = self._held
-        if not held:
+        if not self._size:
             # What nearly all chunks are: one event of one line.
             size = len(chunk)
             is_line = chunk.startswith(b"data: ") and chunk.find(b"\n") == size - 2 and chunk.endswith(b"\n")
@@ -75,25 +79,31 @@ class SSEFramer:
                 self._first = False
                 return [WireEvent(chunk, None, chunk[6:-2])]
             return self._cut(chunk)
-        held += chunk
+        was_large = self._size > self._limit
+        self._hold(chunk)
         self._cr = self._cr or b"\r" in chunk
-        # What ends the event may have begun in what was searched: "\r\n\r" and "\n".
-        start = max(0, self._searched - 3)
-        if not (_EVENT_END.search(held, start) if self._cr else held.find(b"\n\n", start) >= 0):
-            self._searched = len(held)
-            self._refuse_if_large()
-            return []
-        whole = bytes(held)
-        held.clear()
-        return self._cut(whole)
+        near = self._last + chunk
+        if not was_large and (_EVENT_END.search(near) if self._cr else b"\n\n" in near):
+            return self._cut(self._take())
+        self._last = near[-3:]
+        self._refuse_if_large()
+        return []
 
     def finish(self) -> list[WireEvent]:
         """The event that was not ended, if there is one."""
-        held = bytes(self._held)
-        self._held.clear()
+        held = self._take()
         if not held:
             return []
         return [WireEvent(held, None, None) if len(held) > self._limit else self._event(held)]
+
+    def _hold(self, data: bytes) -> None:
+        self._held.write(data)
+        self._size += len(data)
+
+    def _take(self) -> bytes:
+        held = self._held.getvalue()
+        self._held, self._size, self._last = BytesIO(), 0, b""
+        return held
 
     def _cut(self, data: bytes) -> list[WireEvent]:
         events: list[WireEvent] = []
@@ -119,15 +129,16 @@ class SSEFramer:
                 events.append((plain and _named(raw)) or self._event(raw))
             start = end
         if start < size:
-            self._held += data[start:] if start else data
-            self._searched = 0
+            rest = data[start:]
+            self._hold(rest)
+            self._last = rest[-3:]
             self._cr = not plain
             if not events:
                 self._refuse_if_large()
         return events
 
     def _refuse_if_large(self) -> None:
-        if len(self._held) > self._limit:
+        if self._size > self._limit:
             raise DecodeError(f"an event of more than {self._limit} bytes")
 
     def _event(self, raw: bytes) -> WireEvent:
