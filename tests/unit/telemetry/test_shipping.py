@@ -414,3 +414,17 @@ def test_closing_does_not_wait_for_a_backend_for_ever(rig: Rig, play: Play) -> N
     began = time.monotonic()
     shipper.close(0.3)
     assert time.monotonic() - began < 10
+
+
+def test_a_proxy_of_the_environment_is_used(rig: Rig, play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = play()
+    monkeypatch.setenv("http_proxy", proxy.url.replace("//", "//me:pass%20word@"))
+    monkeypatch.setenv("no_proxy", "localhost")
+    shipper = rig.shipper("http://collector.invalid:4318")
+    rig.append(*numbered(2))
+    until(lambda: shipper.flush(1.0).pending == 0)
+    _, path, headers, _ = proxy.requests[0]
+    assert path == "http://collector.invalid:4318/v1/traces"
+    assert headers["proxy-authorization"] == "Basic bWU6cGFzcyB3b3Jk"
+    assert headers["host"] == "collector.invalid:4318"
+    assert len(proxy.record_ids()) == 2
