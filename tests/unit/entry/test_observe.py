@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import trio
 from tests.unit.entry.wires import MESSAGES, OPENAI_EVENTS, Body, Wire
 
 import interlay
@@ -489,6 +490,19 @@ class TestCoroutinesEnd:
         with capture() as records:
             asyncio.run(cancel())
         assert [(record.end, record.error and record.error.type) for record in records] == [("cancelled", "cancelled")]
+
+    def test_cancelled_by_a_trio_scope(self) -> None:
+        @interlay.observe
+        async def work() -> None:
+            await trio.sleep_forever()
+
+        async def cancel() -> None:
+            with trio.move_on_after(0):
+                await work()
+
+        with capture() as records:
+            trio.run(cancel)
+        assert [record.end for record in records] == ["cancelled"]
 
     def test_pain_11_dropped_while_they_wait_without_a_word(self) -> None:
         @interlay.observe
