@@ -27,7 +27,7 @@ def environment(**changes: str) -> dict[str, str]:
 def interlay(*arguments: object, **changes: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-X", "dev", "-W", "error", "-m", "interlay", *map(str, arguments)]
     return subprocess.run(
-        command, capture_output=True, encoding="utf-8", env=environment(**changes), check=False, timeout=50
+        command, capture_output=True, encoding="utf-8", env=environment(**changes), check=False, timeout=280
     )
 
 
@@ -44,7 +44,7 @@ def on_a_terminal(*arguments: object, **changes: str) -> str:
     except OSError:  # the other side is closed
         pass
     os.close(ours)
-    assert child.wait(20) == 0
+    assert child.wait(50) == 0
     return seen.decode()
 
 
@@ -202,7 +202,7 @@ class TestManners:
         child.stdout.close()
         assert child.stderr.read() == b""
         child.stderr.close()
-        assert child.wait(20) == 0
+        assert child.wait(50) == 0
 
     def test_following_gives_each_call_as_it_ends_until_ctrl_c(self, tmp_path: Path) -> None:
         folder = write(tmp_path / "j", record("before"))
@@ -214,10 +214,10 @@ class TestManners:
         appended = Journal(folder)
         for name in ("one", "two"):
             appended.append(record(name).to_json())
-            assert select.select([child.stdout], [], [], 20)[0]
+            assert select.select([child.stdout], [], [], 50)[0]
             assert json.loads(child.stdout.readline())["id"] == name
         child.send_signal(signal.SIGINT)
-        assert child.wait(20) == 130
+        assert child.wait(50) == 130
         assert child.stderr.read() == b""
         assert child.stdout.read() == b""
         child.stdout.close()

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tests.unit.cli.test_command import interlay
 
+pytestmark = pytest.mark.timeout(300)  # two SDKs are imported, on a machine that may be busy
 PASTE = """\
     import interlay
     interlay.setup()                    # a journal, for `interlay calls`

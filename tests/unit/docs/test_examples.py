@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.timeout(300)
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
