@@ -163,7 +163,7 @@ def test_a_request_of_30_mb_is_outlined_and_asked_quickly(codec: Codec, bars: Ba
     content = b'"' + b"hello, you. " * 2_500_000 + b'"'
     body = b'{"model":"m","stream":true,"messages":[{"role":"user","content":%s}]}' % content
     bars.hold(lambda: codec.outline(body))
-    assert codec.outline(body).streamed
+    assert codec.outline(body).readable
     bars.hold(lambda: codec.ask_usage(body), slack=2)  # it makes another body of 30 MB
     asked = codec.ask_usage(body)
     assert codec.outline(asked or body).wants_usage
