@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Iterator
 from typing import Any, Final, TypeVar
 
 from interlay.chain.chain import Chain
 from interlay.entry import process
+from interlay.entry.holders import http_clients, put_seat, seat_of, take_seat
 from interlay.entry.seat import Seat, seconds_left
-from interlay.entry.wire import library_of, transports
 from interlay.model.arguments import shown
 from interlay.model.errors import ConfigError
 
 C = TypeVar("C")
-
-_HOLDERS = ("_client", "http_client", "_http_client")
-"""Where the SDKs keep their HTTP client."""
 
 _WAIT: Final = "_calculate_retry_timeout"
 """The method of Stainless-made SDKs (openai, anthropic, groq, together) that says how long to wait before a retry.
@@ -39,25 +35,28 @@ def wrap(client: C, *parts: object, provider: str | None = None) -> C:
     sibling that was there before, sends nothing after the deadline either, but first waits as long as it would.
 
     Args:
-        client: an SDK client (openai, anthropic and their kin), or an httpx or httpx2 client.
+        client: an SDK client (openai, anthropic and their kin, google-genai with both its sides), or an httpx or
+            httpx2 client.
         parts: layers and observers, in any order; or one ``Chain``.
         provider: who serves this client's host, where the host is not in the catalogue: ``"openai"``.
 
     Raises:
         PartError: for a part that is neither a layer nor an observer.
-        ConfigError: for a client that holds no HTTP client we know.
+        ConfigError: for a client that holds no HTTP client we know, or one of whose sides would go past us.
     """
     if provider is not None and not (isinstance(provider, str) and provider):
         raise ConfigError(f"wrap(provider={shown(provider)}): expected the name of a provider, such as 'openai'")
     chain = parts[0] if len(parts) == 1 and isinstance(parts[0], Chain) else Chain(*parts)
-    http = _http_client(client)
-    seat = _seat_of(http)
+    held = http_clients(client, "wrap")
+    seat = next((found for http in held if (found := seat_of(http)) is not None), None)
     if seat is not None:
         _restore(client)
         seat.install(chain, provider)
     else:
         seat = Seat(chain, recorder=process.recorder, price=process.price(), provider=provider)
-        _seat(http, seat)
+    for http in held:
+        if seat_of(http) is None:
+            put_seat(http, seat)
     if seat.retries and isinstance(retries := getattr(client, "max_retries", None), int):
         _sdk_retries[client] = retries
         client.max_retries = 0  # type: ignore[attr-defined]
@@ -68,11 +67,8 @@ def wrap(client: C, *parts: object, provider: str | None = None) -> C:
 def unwrap(client: C) -> C:
     """Undo ``wrap``: the client's own transports and retries are put back. Does nothing to a client that is not
     wrapped."""
-    http = _http_client(client, "unwrap")
-    for holder, key, transport in list(_places(http)):
-        seat = getattr(type(transport), "interlay_seat", None)
-        if seat is not None:
-            _put(holder, key, transport.inner)
+    for http in http_clients(client, "unwrap"):
+        take_seat(http)
     _restore(client)
     for name in (_WAIT, *_COPIES):
         if hasattr(vars(client).get(name), "interlay_bounds"):
@@ -97,7 +93,7 @@ def _bound_waits(client: Any) -> None:
     @functools.wraps(wait)
     def bounded(*args: Any, **kwargs: Any) -> float:
         seconds: float = wait(*args, **kwargs)
-        left = seconds_left() if _seat_of(_http_client(client)) is not None else None
+        left = seconds_left() if seat_of(_http_client(client)) is not None else None
         return seconds if left is None else min(seconds, max(left, 0.0))
 
     bounded.interlay_bounds = True  # type: ignore[attr-defined]
@@ -119,44 +115,5 @@ def _passing_bounds_on(client: Any, copy: Any) -> Any:
     return copied
 
 
-def _http_client(client: Any, caller: str = "wrap") -> Any:
-    if library_of(client) is not None:
-        return client
-    for name in _HOLDERS:
-        held = getattr(client, name, None)
-        if held is not None and library_of(held) is not None:
-            return held
-    given = f"the class {client.__name__}" if isinstance(client, type) else type(client).__name__
-    raise ConfigError(
-        f"{caller}(client={given}): expected an SDK client built on httpx or httpx2, such as OpenAI() or "
-        f"Anthropic(), or an httpx client itself"
-    )
-
-
-def _places(http: Any) -> Iterator[tuple[Any, Any, Any]]:
-    """Every transport of an HTTP client, with where it stands: the main one, and one for each proxy or mount."""
-    yield http, None, http._transport  # noqa: SLF001 - the seam; the libraries offer no other
-    for pattern, transport in http._mounts.items():  # noqa: SLF001
-        if transport is not None:
-            yield http, pattern, transport
-
-
-def _put(http: Any, pattern: Any, transport: Any) -> None:
-    if pattern is None:
-        http._transport = transport  # noqa: SLF001
-    else:
-        http._mounts[pattern] = transport  # noqa: SLF001
-
-
-def _seat_of(http: Any) -> Seat | None:
-    transport = http._transport  # noqa: SLF001
-    return transport.seat if getattr(type(transport), "interlay_seat", None) else None
-
-
-def _seat(http: Any, seat: Seat) -> None:
-    module = library_of(http)
-    assert module is not None
-    ours = transports(module)
-    make = ours.sync if isinstance(http, module.Client) else ours.asynchronous
-    for holder, pattern, transport in list(_places(http)):
-        _put(holder, pattern, make(transport, seat))
+def _http_client(client: Any) -> Any:
+    return http_clients(client, "unwrap")[0]
