@@ -13,7 +13,7 @@ import pytest
 from tests.services.test_prometheus import Prometheus, prometheus  # noqa: F401 - a fixture
 from tests.unit.telemetry.test_dashboards import FOLDER, queries
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
 
 
 @pytest.mark.parametrize("command", [("check", "alerts.yml"), ("test", "alerts_test.yml")])
@@ -23,7 +23,7 @@ def test_the_rules_by_prometheus_own_tool(command: tuple[str, str]) -> None:
         pytest.fail("no promtool here; `make test` installs what tests/services/apt.txt lists")
     verb, file = command
     done = subprocess.run(
-        [tool, verb, "rules", str(FOLDER / file)], capture_output=True, text=True, timeout=50, check=False
+        [tool, verb, "rules", str(FOLDER / file)], capture_output=True, text=True, timeout=200, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

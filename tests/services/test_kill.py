@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from tests.unit.telemetry.backends import Backend
 
 CALLING = """
@@ -30,6 +31,8 @@ print(flushed.deliveries[0].dropped)
 """
 KILLED_AFTER = 500
 
+pytestmark = pytest.mark.timeout(300)
+
 
 def run(program: str, home: Path, port: int) -> subprocess.Popen[str]:
     env = {**os.environ, "INTERLAY_HOME": str(home), "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}
@@ -48,7 +51,7 @@ def test_what_had_returned_arrives_once_after_the_next_start(tmp_path: Path) -> 
         returned += [line.strip() for line in calling.stdout.read().splitlines() if len(line) == len(returned[0])]
     backend = Backend(port=port)
     with run(SHIPPING, tmp_path, port) as shipping:
-        dropped, _ = shipping.communicate(timeout=50)
+        dropped, _ = shipping.communicate(timeout=200)
     arrived = Counter(backend.record_ids())
     backend.close()
     assert dropped == "0\n"

@@ -21,8 +21,8 @@ from interlay.telemetry import instruments as ins
 from interlay.telemetry.metrics import Metrics, Tally
 from interlay_integrations.exporters.prometheus import PrometheusExporter
 
-pytestmark = pytest.mark.services
-PATIENCE = 50
+pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
+PATIENCE = 120
 """Seconds to wait for what takes one."""
 
 

@@ -19,9 +19,9 @@ from tests.unit.telemetry.backends import Backend
 import interlay
 from interlay.telemetry.settings import OTLP, Protocol
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
 CALLS = 600
-PATIENCE = 50
+PATIENCE = 120
 
 
 def agent() -> Path:

@@ -203,6 +203,7 @@ def test_a_taken_address_is_said(start: Start, backend: Backend) -> None:
         start(prometheus=("127.0.0.1", backend.port))
 
 
+@pytest.mark.timeout(300)
 def test_what_a_short_program_did_is_there_when_it_has_ended(backend: Backend, tmp_path: Path) -> None:
     program = textwrap.dedent(
         """
@@ -215,7 +216,7 @@ def test_what_a_short_program_did_is_there_when_it_has_ended(backend: Backend, t
         """
     )
     env = {**os.environ, "INTERLAY_HOME": str(tmp_path), "OTEL_EXPORTER_OTLP_ENDPOINT": backend.url}
-    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, timeout=50, check=False)
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, timeout=200, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert len(backend.spans) == 5
 
