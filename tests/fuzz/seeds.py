@@ -13,7 +13,7 @@ from pathlib import Path
 from interlay.dialects import find
 from interlay.model import json
 from interlay.model.errors import DecodeError
-from interlay.model.protocols import Dialect
+from interlay.model.protocols import Codec, Dialect
 from interlay.testing import Recording
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -32,7 +32,7 @@ def main() -> None:
     ]  # fmt: skip
     for asked, answered in sorted(exchanges, key=lambda exchange: len(exchange[1].content)):
         dialect = find(asked.method, asked.path)
-        if dialect is None:
+        if not isinstance(dialect, Codec):
             continue
         body = answered.content
         _keep(f"{dialect.name}-request", json.encode(asked.body), seen)

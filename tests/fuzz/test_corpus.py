@@ -54,3 +54,7 @@ def test_so_does_much_that_is_like_it(door: str, rng: random.Random) -> None:
 
 def test_the_corpus_is_small() -> None:
     assert sum(path.stat().st_size for path in CORPUS.rglob("*") if path.is_file()) < 1024 * 1024
+
+
+def test_every_seed_has_its_door() -> None:
+    assert {folder.name for folder in CORPUS.iterdir()} <= DOORS.keys()
