@@ -202,6 +202,15 @@ class TestAnswers:
              "encrypted_content": "sealed"}
         ]  # fmt: skip
 
+    @pytest.mark.parametrize("status", ["queued", "in_progress"])
+    def test_what_was_only_accepted_is_no_answer_yet(self, status: str) -> None:
+        response = answered(id="r", status=status, usage=None)
+        assert response.choices == []
+        assert rewritten(response) == {"object": "response", "output": [], "id": "r", "status": status, "usage": None}
+        begun = answered({"type": "message", "content": [{"type": "output_text", "text": "a"}]}, status=status)
+        assert [choice.finish_reason for choice in begun.choices] == [None]
+        assert rewritten(begun)["status"] == status
+
     def test_a_chat_completion_is_refused(self) -> None:
         with pytest.raises(DecodeError):
             DIALECT.decode_response(b'{"object":"chat.completion","choices":[]}')

@@ -46,7 +46,11 @@ def read(wire: Object) -> ChatResponse:
     refuse_many([wire], NODES)
     response = _read(wire)
     response.raw, response.origin = shell(wire, "output"), ORIGIN
-    response.choices[0].message.content = decode_output(wire.get("output"))
+    content = decode_output(wire.get("output"))
+    if content and not response.choices:
+        response.choices = [_choice(None, a_str(wire.get("status")))]
+    if response.choices:
+        response.choices[0].message.content = content
     return response
 
 
@@ -78,18 +82,18 @@ def _read(wire: Object) -> ChatResponse:
         id=a_str(wire.get("id")),
         model=a_str(wire.get("model")),
         created=an_int(wire.get("created_at")),
-        choices=[
-            Choice(
-                message=Message(role="assistant", origin=ORIGIN),
-                finish_reason=finish,
-                provider_finish_reason=reason if status == "incomplete" and reason else status,
-            )
-        ],
+        # What was only accepted, as requests in the background are, is no answer yet.
+        choices=[] if finish is None else [_choice(finish, reason if status == "incomplete" and reason else status)],
         usage=read,
         service_tier=a_str(wire.get("service_tier")),
         raw=wire,
         origin=ORIGIN,
     )
+
+
+def _choice(finish: str | None, provider: str | None) -> Choice:
+    message = Message(role="assistant", origin=ORIGIN)
+    return Choice(message=message, finish_reason=finish, provider_finish_reason=provider)
 
 
 def _tools(wire: Object) -> dict[str, int]:
@@ -104,11 +108,11 @@ def _tools(wire: Object) -> dict[str, int]:
 
 
 def _write(response: ChatResponse) -> Object:
-    choice = response.choices[0] if response.choices else Choice(message=Message(role="assistant"))
     wire = without_none(
         id=response.id, created_at=response.created, model=response.model, service_tier=response.service_tier
     )
-    wire |= ending(choice.finish_reason, choice.provider_finish_reason)
+    if response.choices:
+        wire |= ending(response.choices[0].finish_reason, response.choices[0].provider_finish_reason)
     if response.usage is not None:
         wire["usage"] = write_usage(response.usage)
     return wire
@@ -117,7 +121,7 @@ def _write(response: ChatResponse) -> Object:
 def ending(finish: str | None, provider: str | None) -> Object:
     """The members that say how an answer ended; the provider's own word where it means what ``finish`` says."""
     if finish is None:
-        return {"status": provider or "in_progress"}
+        return {} if provider is None else {"status": provider}
     status = _STATUS.get(finish, "completed")
     if finish not in (*_STATUS, "stop", "tool_calls") and provider == finish:
         status = "incomplete"  # a reason that came after this was written

@@ -132,10 +132,10 @@ def _read_end(raw: Object) -> list[Delta]:
         failure = failures.of_object(error)
         deltas.append(Delta(kind="error", name=failure.type, text=failure.message or ""))
     response = read({**wire, "object": "response", "output": _kinds(wire.get("output"))})
-    choice = response.choices[0]
-    if choice.finish_reason is not None:
-        word = choice.provider_finish_reason
-        deltas.append(Delta(kind="finish", finish_reason=choice.finish_reason, provider_finish_reason=word))
+    for choice in response.choices:
+        if choice.finish_reason is not None:
+            word = choice.provider_finish_reason
+            deltas.append(Delta(kind="finish", finish_reason=choice.finish_reason, provider_finish_reason=word))
     if response.usage is not None:
         deltas.append(Delta(kind="usage", usage=response.usage))
     return [*deltas, Delta(kind="end")]
