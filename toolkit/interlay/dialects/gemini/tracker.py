@@ -212,44 +212,43 @@ class Tracker:
             answer = _answers.lenient(data)
         except DecodeError:
             return False
-        if answer.candidates:
-            for candidate in answer.candidates:
-                self._candidate(candidate)
+        for candidate in answer.candidates or ():
+            chosen = self._candidates.get(candidate.index or 0) or self._choose(candidate.index or 0)
+            if chosen is None:
+                continue
+            content = candidate.content
+            if content is not None and content.parts is not None:
+                for part in content.parts:
+                    if part.text:
+                        self.output_tokens_estimate += estimate(part.text)
+                    if part.functionCall is not None or part.executableCode is not None:
+                        self._called(part, chosen)
+            if candidate.finish is not None or candidate.grounding is not None:
+                _ended(candidate, chosen)
         # A Raw that is not there is false.
         if answer.usage:
             self._heard(bytes(answer.usage))
-        if answer.id is not None:
-            self.id = self.id or text(answer.id)
-        if answer.model is not None:
-            self.model = self.model or text(answer.model, 256)
+        if self.id is None and answer.id is not None:
+            self.id = text(answer.id)
+        if self.model is None and answer.model is not None:
+            self.model = text(answer.model, 256)
         if answer.feedback is not None and answer.feedback.block not in (None, "", 0, "BLOCK_REASON_UNSPECIFIED"):
             self._blocked = True
         if answer.error and self.failure is None and bytes(answer.error) not in (b"null", b"{}"):
             self.failure = failures.decode(data)
         return True
 
-    def _candidate(self, candidate: _Candidate) -> None:
-        chosen = self._candidates.get(index := candidate.index or 0)
-        if chosen is None:
-            if len(self._candidates) >= MAX_CANDIDATES:
-                return
-            chosen = self._candidates[index] = _Chosen()
-        if candidate.finish is not None:
-            word = word_of(candidate.finish)
-            chosen.word = text(word, 64) or chosen.word
-        if candidate.grounding is not None and candidate.grounding.queries:
-            chosen.queries = max(chosen.queries, len(candidate.grounding.queries[:_MAX_QUERIES]))
-        content = candidate.content
-        if content is None or content.parts is None:
-            return
-        for part in content.parts:
-            if part.text:
-                self.output_tokens_estimate += estimate(part.text)
-            if part.functionCall is not None:
-                chosen.calls = True
-                self.output_tokens_estimate += _called(part.functionCall)
-            if part.executableCode is not None and part.executableCode.code:
-                self.output_tokens_estimate += estimate(part.executableCode.code)
+    def _choose(self, index: int) -> _Chosen | None:
+        if len(self._candidates) >= MAX_CANDIDATES:
+            return None
+        return self._candidates.setdefault(index, _Chosen())
+
+    def _called(self, part: _Part, chosen: _Chosen) -> None:
+        if part.functionCall is not None:
+            chosen.calls = True
+            self.output_tokens_estimate += _weight(part.functionCall)
+        if part.executableCode is not None and part.executableCode.code:
+            self.output_tokens_estimate += estimate(part.executableCode.code)
 
     def _heard(self, usage: bytes) -> None:
         """Chunks before the last may state no more than the kind of traffic."""
@@ -259,7 +258,14 @@ class Tracker:
             self._usage_raw = usage[:_MAX_USAGE]
 
 
-def _called(call: _Call) -> float:
+def _ended(candidate: _Candidate, chosen: _Chosen) -> None:
+    if candidate.finish is not None:
+        chosen.word = text(word_of(candidate.finish), 64) or chosen.word
+    if candidate.grounding is not None and candidate.grounding.queries:
+        chosen.queries = max(chosen.queries, len(candidate.grounding.queries[:_MAX_QUERIES]))
+
+
+def _weight(call: _Call) -> float:
     arguments = bytes(call.args)
     total = estimate(call.name or "")
     return total if arguments in (b"", b"{}") else total + estimate(arguments.decode("utf-8", "replace"))
