@@ -94,6 +94,8 @@ class Seam:
         self._bare = client(self._sdk, colour, Player())
         self._wrapped = interlay.wrap(client(self._sdk, colour, Player()), *parts)
         self._wires = (self._bare._client._transport, self._wrapped._client._transport.inner)
+        self._pointed: dict[tuple[int, str], Any] = {}
+        self._loop = asyncio.Runner(debug=False) if colour == "async" else None
 
     def compare(self, exchange: Exchange, name: str) -> Seen:
         """Both ways, which have to be equal; gives what the wrapped client came to."""
@@ -111,9 +113,11 @@ class Seam:
                 await settle(held.close())
 
         self._step(close())
+        if self._loop is not None:
+            self._loop.close()
 
     def _step(self, work: Coroutine[Any, Any, T]) -> T:
-        return stepped(work) if self.colour == "sync" else asyncio.run(work)
+        return stepped(work) if self._loop is None else self._loop.run(work)
 
     async def _compare(self, exchange: Exchange, name: str) -> Seen:
         bare, wrapped = await self._play(0, exchange), await self._play(1, exchange)
@@ -127,11 +131,11 @@ class Seam:
     async def _play(self, index: int, exchange: Exchange) -> Seen:
         player = exchange.player()
         self._wires[index].player = player
-        held = (self._bare, self._wrapped)[index]
         host = f"{exchange.host}/v1" if exchange.ordinary.dialect == "openai" else exchange.host
-        held = held.with_options(base_url=host)
+        if (index, host) not in self._pointed:
+            self._pointed[index, host] = (self._bare, self._wrapped)[index].with_options(base_url=host)
         with capture() as records:
-            outcome = await ask(held, exchange)
+            outcome = await ask(self._pointed[index, host], exchange)
         return Seen(outcome, player.requests, player.open, records)
 
 

@@ -65,20 +65,23 @@ def test_an_sdk_sends_and_raises_what_it_always_does(ordinary: Ordinary, colour:
     sdk = importlib.import_module(ordinary.dialect)
     turn = Turn(body=ordinary.answer(), headers=JSON)
 
+    bare = client(sdk, colour, Player(), base_url="https://llm.test")
+    wrapped = interlay.wrap(client(sdk, colour, Player(), base_url="https://llm.test"))
+
     async def compare() -> None:
         for number, arguments in enumerate(ARGUMENTS):
             name, seen = f"{number}: {', '.join(arguments)}", []
-            for wrapped in (False, True):
+            for held in (bare, wrapped):
                 player = Player(otherwise=turn, complete_headers=False)
-                held = client(sdk, colour, player, base_url="https://llm.test")
-                if wrapped:
-                    interlay.wrap(held)
+                transport = held._client._transport
+                getattr(transport, "inner", transport).player = player
                 with decent(name), capture() as records:
                     outcome = await call(held, ordinary, arguments)
-                assert len(records) == (len(player.requests) if wrapped else 0), name
+                assert len(records) == (len(player.requests) if held is wrapped else 0), name
                 seen.append((outcome, upstream(player.requests), player.open))
-                await settle(held.close())
             assert seen[1] == seen[0], name
+        for held in (bare, wrapped):
+            await settle(held.close())
 
     if colour == "sync":
         stepped(compare())
