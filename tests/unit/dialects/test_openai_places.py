@@ -105,6 +105,11 @@ class TestRewriting:
             before = chunk({"content": "abc"}) | {key: "0123456789"}
             assert len(rewritten(before, {TEXT: text})[key]) == padding
 
+    def test_padding_stays_where_no_text_grew(self) -> None:
+        before = b'{"id":"a","id":"b","choices":[{"index":0,"delta":{"content":"a"}}],"obfuscation":"Zx9"}'
+        (made,) = events_of(DIALECT.rewrite(event(before), {}))
+        assert made.data == before.replace(b'"id":"a",', b"")
+
     def test_tool_arguments(self) -> None:
         call = {"index": 3, "function": {"arguments": "a"}}
         after = rewritten(chunk({"tool_calls": [call]}), {("tool_arguments", 0, 3): "b"})

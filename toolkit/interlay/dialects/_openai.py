@@ -14,7 +14,7 @@ _ALPHABET: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 def pad(event: Object, grown: int) -> None:
     """Remake the padding of an event whose text has grown by ``grown`` characters: padding makes all events of like
     length, so it gives what the text takes."""
-    for key in PADDING:
+    for key in PADDING if grown else ():
         padding = event.get(key)
         if isinstance(padding, str) and padding:
             length = max(1, len(padding) - grown)
