@@ -18,7 +18,7 @@ from tests.fuzz.doors import DOORS
 from tests.fuzz.seeds import CORPUS, LARGEST
 
 WORK = Path(".fuzz")
-ROOM = 100 * 1024
+ROOM = 48 * 1024
 """Bytes of corpus for a door."""
 
 
