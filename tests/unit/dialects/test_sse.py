@@ -168,3 +168,10 @@ def test_an_event_with_other_data(end: str, before: list[str], data: list[str]) 
     assert (again.name, again.data) == (event.name, wanted)
     kept = [line.encode() for line in before if not line.startswith("data")]
     assert [line for line in re.split(rb"[\r\n]+", raw) if line and not line.startswith(b"data")] == kept
+
+
+def test_pain_12_a_stream_in_a_garbage_cycle_can_be_told_of_its_end() -> None:
+    framer = SSEFramer()
+    framer.feed(b"data: begun")
+    framer._held.close()  # as the collector does, before it comes to what holds it
+    assert framer.finish() == []

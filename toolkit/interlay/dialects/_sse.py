@@ -101,7 +101,8 @@ class SSEFramer:
         self._size += len(data)
 
     def _take(self) -> bytes:
-        held = self._held.getvalue()
+        # In a cycle that nobody reaches, it may be finalised, and so closed, before the stream that is told of its end.
+        held = b"" if self._held.closed else self._held.getvalue()
         self._held, self._size, self._last = BytesIO(), 0, b""
         return held
 
