@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.interop.chapters import program, server
+from tests.interop.chapters import STRICT, program, server
 
 from interlay.telemetry.journal import JournalReader
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(600)
 def test_nothing_is_lost_and_nothing_doubled(method: str, tmp_path: Path) -> None:
     with server() as playing:
         # Python itself warns of forks beside threads, from 3.12 on.
-        flags = ("-X", "dev", "-W", "error", "-W", "ignore:This process:DeprecationWarning")
+        flags = (*STRICT, "-W", "ignore:This process:DeprecationWarning")
         done = program("workers.py", playing.url, tmp_path / "journal", method, flags=flags)
     assert done.returncode == 0, done.stderr
     assert "interlay" not in done.stderr
