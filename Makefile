@@ -89,4 +89,4 @@ docs: $(VENV)/.docs ## Build the documentation into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) site dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .fuzz
+	rm -rf $(VENV) .venv-interop site dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .fuzz
