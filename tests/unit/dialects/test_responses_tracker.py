@@ -136,6 +136,12 @@ class TestFailures:
         assert failure is not None
         assert (failure.type, failure.code, failure.message) == ("server_error", "x", "m")
 
+    def test_an_error_as_hosts_send_it_in_a_chat(self) -> None:
+        data = b'{"error":{"message":"m","type":"server_error","code":null}}'
+        failure = tracked(WireEvent(b"data: " + data + b"\n\n", None, data)).failure
+        assert failure is not None
+        assert (failure.type, failure.message) == ("server_error", "m")
+
     def test_a_response_that_failed(self) -> None:
         error = {"code": "server_error", "message": "canary"}
         for tracker in (

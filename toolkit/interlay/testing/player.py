@@ -319,6 +319,15 @@ _OPENAI_TYPES: Final = {
     404: ("invalid_request_error", "not_found"),
     429: ("requests", "rate_limit_exceeded"),
 }
+_GEMINI_TYPES: Final = {
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+_GEMINI_VERBS: Final = (":generateContent", ":streamGenerateContent")
 
 
 def error_body(path: str, status: int, message: str) -> bytes:
@@ -326,6 +335,9 @@ def error_body(path: str, status: int, message: str) -> bytes:
     if path.endswith("/messages"):
         kind = _ANTHROPIC_TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
         error: dict[str, Any] = {"type": "error", "error": {"type": kind, "message": message}}
+    elif path.endswith(_GEMINI_VERBS):
+        word = _GEMINI_TYPES.get(status, "INTERNAL" if status >= 500 else "INVALID_ARGUMENT")
+        error = {"error": {"code": status, "message": message, "status": word}}
     else:
         kind, code = _OPENAI_TYPES.get(status, ("server_error" if status >= 500 else "invalid_request_error", None))
         error = {"error": {"message": message, "type": kind, "param": None, "code": code}}
@@ -336,4 +348,8 @@ def error_event(path: str) -> bytes:
     """An error inside a stream, as the API at ``path`` writes it."""
     if path.endswith("/messages"):
         return b"event: error\ndata: " + error_body(path, 529, "Overloaded") + b"\n\n"
-    return b"data: " + error_body(path, 500, "The server had an error while processing your request.") + b"\n\n"
+    message = "The server had an error while processing your request."
+    if path.endswith("/responses"):
+        said = {"type": "error", "code": "server_error", "message": message, "param": None, "sequence_number": 0}
+        return b"event: error\ndata: " + msgspec.json.encode(said) + b"\n\n"
+    return b"data: " + error_body(path, 500, message) + b"\n\n"

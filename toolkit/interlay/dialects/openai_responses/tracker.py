@@ -82,6 +82,7 @@ class _Event(msgspec.Struct, gc=False):
     delta: str | None = None
     item: _Item | None = None
     response: _Response | None = None
+    error: msgspec.Raw = _NOTHING
 
 
 _events: Final = json.Reader(_Event)
@@ -151,7 +152,8 @@ class Tracker:
             self._take(said.response)
             if kind in TERMINAL:
                 self.finished = True
-        elif kind == "error":
+        elif kind == "error" or bytes(said.error).startswith(b"{"):
+            # Some hosts send an error as in a chat's stream.
             self.failure = self.failure or failures.of_event(data)
 
     def body(self, data: bytes) -> None:
