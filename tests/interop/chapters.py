@@ -111,9 +111,12 @@ def program(
     """Run one of ``programs/`` in a process of its own, with every warning an error."""
     command = [python, *flags, Path(__file__).parent / "programs" / name, *arguments]
     environment = {**os.environ, "INTERLAY_HOME": os.devnull}
-    return subprocess.run(
+    done = subprocess.run(
         command, input=said, capture_output=True, text=True, check=False, timeout=180, cwd=ROOT, env=environment
     )
+    # In its debug mode asyncio says which steps took a tenth of a second: on a busy machine, any of them.
+    done.stderr = re.sub(r"(?m)^Executing <.* took [\d.]+ seconds\n", "", done.stderr)
+    return done
 
 
 def tell(
