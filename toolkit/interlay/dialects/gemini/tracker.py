@@ -251,11 +251,11 @@ class Tracker:
             self.output_tokens_estimate += estimate(part.executableCode.code)
 
     def _heard(self, usage: bytes) -> None:
-        """Chunks before the last may state no more than the kind of traffic."""
-        if usage.startswith(b"{") and len(usage) <= _MAX_USAGE and b'"promptTokenCount"' in usage:
+        """Chunks before the last may state no more than the kind of traffic, and take no counts back."""
+        if not usage.startswith(b"{") or len(usage) > _MAX_USAGE:
+            return
+        if b'"promptTokenCount"' in usage or (self._usage_raw is None and b"TokenCount" in usage):
             self._usage_raw, self._usage = usage, None
-        elif self._usage_raw is None and usage.startswith(b"{") and b"TokenCount" in usage[:_MAX_USAGE]:
-            self._usage_raw = usage[:_MAX_USAGE]
 
 
 def _ended(candidate: _Candidate, chosen: _Chosen) -> None:
