@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import pytest
 from tests.hostile import codings
 from tests.hostile.codings import Coded
-from tests.hostile.inputs import BOTH, MARK, Ordinary, openai_data
+from tests.hostile.inputs import BOTH, MARK, Ordinary, chunk, openai_data
 from tests.hostile.seam import EVENTS, JSON, SETTINGS, Colour, Exchange, Seam, decent, keeping
 
+from interlay.chain import codings as bounds
 from interlay.testing import Turn, every
 
 PLACES = ("answer", "stream", "asked stream", "error", "raw answer", "raw stream")
@@ -64,4 +65,24 @@ def test_comes_through_as_it_was(ordinary: Ordinary, place: str, colour: Colour,
                     continue
                 assert record.usage is not None, coded.name
                 assert (record.usage.input_tokens, record.usage.output_tokens) == (9, 2), coded.name
+    seam.close()
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br"])
+@pytest.mark.parametrize("host", ["https://api.openai.com", "https://llm.test"])
+def test_a_stream_is_read_to_its_end_whatever_it_inflates_to(
+    host: str, coding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where usage has to be hidden the coding is undone on the way, and no bound of ours may cut it."""
+    monkeypatch.setattr(bounds, "MAX_INFLATED", 100_000)
+    monkeypatch.setattr(bounds, "BOMB", 10_000)
+    ordinary, seam = Ordinary("openai"), Seam("openai", "sync")
+    data = openai_data(usage=None)
+    plain = ordinary.stream([data[0], *[chunk({"content": "x" * 900})] * 400, *data[1:]])
+    turn = Turn(body=codings.CODERS[coding](plain), headers={**EVENTS, "content-encoding": coding})
+    seen = seam.compare(Exchange(ordinary, turn, stream=True, host=host, split=every(50)), coding)
+    assert len([what for what, _ in seen.outcome if what == "event"]) == 402
+    assert seen.record is not None
+    # What is looked at no further may have ended before the SDK closed it, or not.
+    assert seen.record.end in ({"complete"} if "openai" in host else {"complete", "closed"})
     seam.close()

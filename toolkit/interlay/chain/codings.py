@@ -126,9 +126,14 @@ class Inflate:
         self._decoders = decoders
         self._taken = 0
         self._given = 0
+        self._looks = True
+
+    def lift(self) -> None:
+        """From now on the plain bytes are what the reader gets: a bound would be an error of ours."""
+        self._looks = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Plain bytes in bounded pieces. Raises ``DecodeError`` when damaged or past the bound."""
+        """Plain bytes in bounded pieces. Raises ``DecodeError`` when damaged, or past the bound unless it is lifted."""
         if not self._decoders:
             yield data
             return
@@ -145,7 +150,7 @@ class Inflate:
             # Of each coding: one that inflates to much can hide in one that inflates to nothing.
             self._given += len(piece)
             limit = BOMB if self._given > BOMB_RATIO * self._taken else MAX_INFLATED
-            if self._given > limit:
+            if self._given > limit and self._looks:
                 raise DecodeError(f"the compressed body inflates to more than {limit} bytes")
             yield piece
 

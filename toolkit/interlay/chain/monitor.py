@@ -163,6 +163,8 @@ class Monitor:
     def spill(self) -> None:
         """From now on keep the plain bytes of an opaque stream for whoever forwards them uncoded."""
         self._spill = []
+        if self._inflate is not None:
+            self._inflate.lift()
 
     def spilled(self) -> bytes:
         """The plain bytes that could not be cut into events since the last time this was asked."""
