@@ -97,6 +97,11 @@ def test_a_byte_order_mark_is_no_part_of_the_first_field() -> None:
     assert framed([stream[:1], stream[1:]]) == framed([stream])
 
 
+def test_a_byte_order_mark_after_the_first_event_is_text() -> None:
+    stream = "event: a\ndata: b\n\n\ufeffdata: x\n\n".encode()
+    assert [event.data for event in SSEFramer().feed(stream)] == [b"b", None]
+
+
 def test_an_event_without_its_blank_line_is_given_at_the_end() -> None:
     framer = SSEFramer()
     assert framer.feed(b"data: 1") == []

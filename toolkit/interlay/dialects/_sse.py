@@ -125,9 +125,9 @@ class SSEFramer:
             raw = data[start:end]
             if plain and raw.startswith(b"data: ") and raw.find(b"\n") == end - start - 2:
                 events.append(WireEvent(raw, None, raw[6:-2]))
-                self._first = False
             else:
                 events.append((plain and _named(raw)) or self._event(raw))
+            self._first = False
             start = end
         if start < size:
             rest = data[start:]
