@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
@@ -14,6 +15,7 @@ from interlay.model.errors import DecodeError
 from interlay.model.protocols import Outline
 
 _PATH: Final = re.compile(r"(?:\A|/)(models|tunedModels|endpoints)/([^/:]+):(generateContent|streamGenerateContent)\Z")
+_REMEMBERED: Final = 512
 _NOTHING: Final = msgspec.Raw()
 
 
@@ -75,6 +77,7 @@ _snake_configs: Final[json.Reader[Any]] = json.Reader(
 """Reads a configuration in the API's other spelling."""
 
 
+@lru_cache(_REMEMBERED)
 def target(path: str) -> Target | None:
     """What a path says: of ``…/models/gemini-2.5-flash:streamGenerateContent`` the model, and that it streams. Models
     of a project's own are at ``…/tunedModels/x`` and, at Vertex, ``…/endpoints/1``."""
