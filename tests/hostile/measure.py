@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import resource
 import sys
 import time
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -98,13 +98,10 @@ def _work(seams: dict[DialectName, Seam], met: Exchange, index: int | None, sent
         rounds = [(_cpu(seam, 0, met), _cpu(seam, 1, met)) for _ in range(ROUNDS)]
         sent.send([min(each[0] for each in rounds), min(each[1] for each in rounds)])
         return
-    before = _peak()
+    # Not the process's size: what the parent has freed would hide what is taken anew.
+    tracemalloc.start()
     (seam.wrapped if index else seam.bare)(met)
-    sent.send(_peak() - before)
-
-
-def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    sent.send(tracemalloc.get_traced_memory()[1])
 
 
 def _forked(seams: dict[DialectName, Seam], met: Exchange, index: int | None) -> Any:
