@@ -206,7 +206,12 @@ class TestManners:
 
     def test_following_gives_each_call_as_it_ends_until_ctrl_c(self, tmp_path: Path) -> None:
         folder = write(tmp_path / "j", record("before"))
-        command = [sys.executable, "-X", "dev", "-m", "interlay", "calls", "-f", "--json", "--journal", str(folder)]
+        # A shell that runs the tests in the background has them, and what they start, ignore Ctrl-C.
+        program = (
+            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+            "from interlay.cli import main; main()"
+        )
+        command = [sys.executable, "-X", "dev", "-c", program, "calls", "-f", "--json", "--journal", str(folder)]
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
         assert child.stdout is not None
         assert child.stderr is not None
