@@ -79,7 +79,7 @@ class Wired:
         self.module, self.colour, self.wire = module, colour, wire
 
     def post(
-        self, player: Player, body: dict[str, Any] = ASKING, *, patience: float = 0.3, **options: Any
+        self, player: Player, body: dict[str, Any] = ASKING, *, patience: float = 30, **options: Any
     ) -> tuple[Any, bytes]:
         """The response and its raw bytes. Raises what the library raises."""
         server = Server(player) if self.wire == "socket" else None
@@ -266,7 +266,7 @@ class TestFaults:
     @pytest.mark.parametrize("after", [None, 1])
     def test_hanging_ends_by_the_clients_patience(self, after: int | None, wired: Wired) -> None:
         with pytest.raises(wired.module.ReadTimeout):
-            wired.post(Player(CHAT, turns=[Turn(fault="hang", after=after)]))
+            wired.post(Player(CHAT, turns=[Turn(fault="hang", after=after)]), patience=0.3)
 
     def test_an_error_event_ends_the_stream(self, wired: Wired) -> None:
         events = events_of(wired.post(Player(CHAT, turns=[Turn(fault="error", after=1)]))[1])
