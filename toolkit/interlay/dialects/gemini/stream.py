@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from interlay.dialects._codec import Object, a_dict, a_str, an_int, without_none
+from interlay.dialects._deltas import retold
 from interlay.dialects._places import said_by
 from interlay.dialects.gemini import failures, figures
 from interlay.dialects.gemini.framing import END
@@ -17,6 +18,7 @@ from interlay.dialects.gemini.response import wire_word, write_usage
 from interlay.dialects.gemini.tracker import finish_of, word_of
 from interlay.model import json
 from interlay.model.messages import Delta, Opaque, Part, Reasoning, Text, ToolCall
+from interlay.model.places import Channel
 from interlay.model.protocols import WireEvent
 from interlay.model.record import Failure
 
@@ -43,18 +45,9 @@ def encode_event(deltas: list[Delta]) -> bytes:
     raw = deltas[0].raw if deltas[0].origin == ORIGIN else None
     if raw is None:
         return frame(_chunk(deltas, {}))
-    before = _deltas(raw)
-    if len(before) == len(deltas):
-        pairs = list(zip(before, deltas, strict=True))
-        if all(_said(one) == _said(other) for one, other in pairs):
-            return frame(raw)
-        if all(_differ_in_text(one, other) for one, other in pairs):
-            texts: dict[tuple[str, int, int], str] = {}
-            for delta in deltas:
-                if delta.kind in _TEXTUAL:
-                    channel = (delta.kind, delta.choice, 0)
-                    texts[channel] = texts.get(channel, "") + delta.text
-            return frame(rewritten(raw, texts))
+    texts = retold(_deltas(raw), deltas, _channel)
+    if texts is not None:
+        return frame(rewritten(raw, texts) if texts else raw)
     return frame(_chunk(deltas, {key: raw[key] for key in _TOP if key in raw}))
 
 
@@ -68,15 +61,8 @@ def error_event(failure: Failure) -> bytes:
     return b"data: " + failures.encode(failure) + b"\n\n"
 
 
-def _said(delta: Delta) -> Object:
-    """All of a delta but where it comes from."""
-    return {name: getattr(delta, name) for name in Delta.__struct_fields__ if name not in ("raw", "origin")}
-
-
-def _differ_in_text(one: Delta, other: Delta) -> bool:
-    return _said(one) == _said(other) or (
-        one.kind in _TEXTUAL and {**_said(one), "text": ""} == {**_said(other), "text": ""}
-    )
+def _channel(delta: Delta) -> Channel | None:
+    return (delta.kind, delta.choice, 0) if delta.kind in _TEXTUAL else None
 
 
 def _deltas(chunk: Object) -> list[Delta]:

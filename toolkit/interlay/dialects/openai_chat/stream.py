@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from interlay.dialects._codec import Object, a_dict, a_str, an_int, without_none
+from interlay.dialects._deltas import retold
 from interlay.dialects._places import said_by
 from interlay.dialects.counts import objects
 from interlay.dialects.openai_chat import figures
@@ -15,6 +16,7 @@ from interlay.dialects.openai_chat.tracker import DONE
 from interlay.dialects.openai_chat.turns import REASONING
 from interlay.model import json
 from interlay.model.messages import AnyPart, Audio, Delta, Image, Reasoning, Refusal, Text
+from interlay.model.places import Channel
 from interlay.model.protocols import WireEvent
 
 _END: Final = b"data: [DONE]\n\n"
@@ -43,16 +45,9 @@ def encode_event(deltas: list[Delta]) -> bytes:
     raw = deltas[0].raw if deltas[0].origin == ORIGIN else None
     if raw is None:
         return _framed(_chunk(deltas, {}))
-    before = _deltas(raw)
-    if _alike(before, deltas):
-        return _framed(raw)
-    if len(before) == len(deltas) and all(_differ_in_text(*pair) for pair in zip(before, deltas, strict=True)):
-        texts: dict[tuple[str, int, int], str] = {}
-        for delta in deltas:
-            if delta.kind in _TEXTUAL:
-                channel = (delta.kind, delta.choice, delta.block)
-                texts[channel] = texts.get(channel, "") + delta.text
-        return _framed(rewritten(raw, texts))
+    texts = retold(_deltas(raw), deltas, _channel)
+    if texts is not None:
+        return _framed(rewritten(raw, texts) if texts else raw)
     return _framed(_chunk(deltas, {key: raw[key] for key in _TOP if key in raw}))
 
 
@@ -60,21 +55,8 @@ def _framed(chunk: Object) -> bytes:
     return b"data: " + json.encode(chunk) + b"\n\n"
 
 
-def _alike(before: list[Delta], deltas: list[Delta]) -> bool:
-    return len(before) == len(deltas) and all(
-        _said(one) == _said(other) for one, other in zip(before, deltas, strict=True)
-    )
-
-
-def _said(delta: Delta) -> Object:
-    """All of a delta but where it comes from."""
-    return {name: getattr(delta, name) for name in Delta.__struct_fields__ if name not in ("raw", "origin")}
-
-
-def _differ_in_text(one: Delta, other: Delta) -> bool:
-    return _said(one) == _said(other) or (
-        one.kind in _TEXTUAL and {**_said(one), "text": ""} == {**_said(other), "text": ""}
-    )
+def _channel(delta: Delta) -> Channel | None:
+    return (delta.kind, delta.choice, delta.block) if delta.kind in _TEXTUAL else None
 
 
 def _deltas(chunk: Object) -> list[Delta]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from interlay.dialects._codec import Object, a_dict, a_str, an_int, patched, without_none
-from interlay.dialects._places import said_by
+from interlay.dialects._codec import Object, a_dict, a_str, an_int, without_none
+from interlay.dialects._deltas import heard, told
 from interlay.dialects.openai_responses import failures
 from interlay.dialects.openai_responses.items import decode_item, encode_item
 from interlay.dialects.openai_responses.parts import ORIGIN, encode_part
@@ -42,25 +42,12 @@ _WORDS: Final = {
 def decode_event(event: WireEvent) -> list[Delta]:
     """What an event says; nothing for repeats, progress and what we do not know. The first delta keeps the whole
     event in its ``raw``. Raises ``DecodeError`` for data that cannot be read."""
-    raw = said_by(event)
-    if raw is None:
-        return []
-    deltas = _read(raw)
-    for delta in deltas:
-        delta.origin = ORIGIN
-    if deltas:
-        deltas[0].raw = raw
-    return deltas
+    return heard(event, ORIGIN, _read)
 
 
 def encode_event(deltas: Sequence[Delta]) -> bytes:
     """The events that ``deltas`` make: one, if they came from one of this API."""
-    written = _write(deltas)
-    first = deltas[0] if deltas else None
-    if first is not None and first.raw is not None and first.origin == ORIGIN and len(written) == 1:
-        before = _write(_read(first.raw))
-        written = [patched(first.raw, before[0], written[0])] if len(before) == 1 else written
-    return b"".join(frame(event) for event in written)
+    return b"".join(frame(event) for event in told(deltas, ORIGIN, _read, _write))
 
 
 def frame(event: Object) -> bytes:
