@@ -35,7 +35,7 @@ class Monitor:
     """
 
     __slots__ = (
-        "_body", "_framer", "_gaps", "_head", "_inflate", "_kept", "_noted", "_seen", "_size", "_spill", "_tail",
+        "_body", "_framer", "_gaps", "_head", "_inflate", "_kept", "_noted", "_size", "_spill", "_tail",
         "_terminal", "_waiting",
         "bytes", "chunks", "damaged", "events", "first_at", "last_at", "opaque", "tracker",
     )  # fmt: skip
@@ -73,7 +73,6 @@ class Monitor:
         self._tail: deque[bytes] = deque()
         self._noted: list[tuple[bytes | list[WireEvent], float]] = []
         self._waiting = 0
-        self._seen: list[WireEvent] = []
 
     @property
     def streamed(self) -> bool:
@@ -99,6 +98,8 @@ class Monitor:
     def cut(self, chunk: bytes, now: float) -> list[WireEvent]:
         """The events that a network chunk completes, which are looked at with the next row. Never raises."""
         self.bytes += len(chunk)
+        if self.first_at is None and self._framer is None:
+            self.first_at = now
         events = self._events(chunk)
         if events:
             self._noted.append((events, now))
@@ -109,9 +110,10 @@ class Monitor:
 
     def feed(self, chunk: bytes, now: float) -> list[WireEvent]:
         """Look at a network chunk, at once. Returns the events it completed; never raises."""
-        self.note(chunk, now)
         self.catch_up()
-        return self._seen
+        events = self.cut(chunk, now)
+        self.catch_up()
+        return events
 
     def catch_up(self) -> None:
         """Look at what was noted."""
@@ -120,7 +122,6 @@ class Monitor:
             events = self._events(what) if isinstance(what, bytes) else what
             if events:
                 self._track(events, now)
-            self._seen = events
 
     def _events(self, chunk: bytes) -> list[WireEvent]:
         if self._inflate is None:

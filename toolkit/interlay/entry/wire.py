@@ -185,10 +185,7 @@ def transports(module: ModuleType) -> Transports:  # noqa: C901 - six small clas
                 original = errors.original(error)
             else:
                 seat.answered(call, stream)
-                if not stream.staged and not answer.is_stream_consumed:
-                    answer.stream = SyncBody(stream)
-                    return answer
-                return _answer(module, _response(call, stream, answer), request, SyncBody)
+                return _straight_answer(module, call, stream, answer, request, SyncBody)
             try:
                 raise original
             finally:
@@ -249,10 +246,7 @@ def transports(module: ModuleType) -> Transports:  # noqa: C901 - six small clas
             except (WireError, DecodeError) as error:
                 original = errors.original(error)
             else:
-                if not stream.staged and not answer.is_stream_consumed:
-                    answer.stream = AsyncBody(stream)
-                    return answer
-                return _answer(module, _response(call, stream, answer), request, AsyncBody)
+                return _straight_answer(module, call, stream, answer, request, AsyncBody)
             try:
                 raise original
             finally:
@@ -487,6 +481,14 @@ def _outgoing(call: Call) -> Any:
     if asked is None and encodings is None and not call.changed:
         return request.native
     return request.rebuilt(asked if asked is not None else body, encodings)
+
+
+def _straight_answer(module: ModuleType, call: Call, stream: Stream, answer: Any, request: Any, body: type[Any]) -> Any:
+    """What ``_answer`` gives, by the short way where nothing but the body has to be put in."""
+    if stream.staged or answer.is_stream_consumed:
+        return _answer(module, _response(call, stream, answer), request, body)
+    answer.stream = body(stream)
+    return answer
 
 
 def _response(call: Call, stream: Stream, answer: Any) -> Response:
