@@ -101,9 +101,10 @@ def until(done: Callable[[], bool]) -> None:
 
 
 def run(rig: Rig, backend: Backend, records: list[Record], **settings: Any) -> Shipper:
-    """Ship records to a backend until nothing waits."""
-    shipper = rig.shipper(backend.url, **settings)
+    """Ship records to a backend until nothing waits. All are there before the shipper looks for the first time."""
+    source = JournalSource(rig.path, settings.get("name", "otlp"))
     rig.append(*records)
+    shipper = rig.shipper(backend.url, source=lambda: source, **settings)
     until(lambda: shipper.flush(1.0).pending == 0)
     return shipper
 
