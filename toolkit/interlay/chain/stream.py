@@ -266,7 +266,7 @@ class Stream:
                 # The reader closes because its task is being cancelled, or for Ctrl-C.
                 self._tell("cancelled", Failure(type="cancelled"))
             else:
-                self._tell("closed")
+                self._tell("closed", outside=True)
         await self.release()
 
     def over(self, now: float) -> bytes:
@@ -283,10 +283,9 @@ class Stream:
 
     def broke(self, error: BaseException) -> None:
         """The source, a stage or the reader's own program raised: tells the end."""
-        if isinstance(error, WireError):
-            self._tell("error", Failure(type=error.kind))
-        elif isinstance(error, Exception):
-            self._tell("error", Failure(type=type(error).__name__))
+        if isinstance(error, Exception):
+            kind = error.kind if isinstance(error, WireError) else type(error).__name__
+            self._tell("error", Failure(type=kind), outside=True)
         else:
             self._tell("cancelled", Failure(type="cancelled"))
 
@@ -308,7 +307,7 @@ class Stream:
             self._io.runner.put(self._lose)
 
     def _lose(self) -> None:
-        self._tell("lost")
+        self._tell("lost", outside=True)
         if not self._released:
             # An SDK's own clean-up may be on its way in the reader's loop: whichever is first there releases.
             self.source.abandon()
@@ -408,20 +407,23 @@ class Stream:
         self._released = False
         fresh._told = fresh._released = True
 
-    def _tell(self, end: End, failure: Failure | None = None) -> None:
+    def _tell(self, end: End, failure: Failure | None = None, *, outside: bool = False) -> None:
+        """Report the end, once. One that came from ``outside``, as a reader's or the wire's does, says nothing against
+        an answer that was over by its own word."""
         if self._told:
             return
         self._told = True
         self.monitor.catch_up()
         tracker = self.monitor.tracker
-        if tracker is not None and end in ("closed", "lost"):
+        if tracker is not None and outside:
             if self.monitor.streamed and not tracker.finished:
                 # The framer may still wait for the second half of a line end.
                 self.monitor.finish(perf_counter())
             if tracker.failure is not None:
                 end, failure = "error", tracker.failure
-            elif tracker.finished:
-                end = "complete"
+            elif tracker.finished and (end != "error" or self._flushed or not self._stages):
+                # In an error, what a stage still held has not reached the reader.
+                end, failure = "complete", None
         if self.status >= 400 and end in ("closed", "lost", "complete"):
             end = "error"
         self.end, self.failure = end, failure
@@ -450,7 +452,7 @@ def lose_open() -> None:
     later, but then modules are half gone. The collector is asked for them, so that no call pays for a list."""
     for found in gc.get_objects():
         if type(found) is Stream:
-            found._tell("lost")  # noqa: SLF001 - its own
+            found._tell("lost", outside=True)  # noqa: SLF001 - its own
 
 
 class Bytes:
