@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import random
 import re
 import time
@@ -175,8 +176,25 @@ def test_an_event_with_other_data(end: str, before: list[str], data: list[str]) 
     assert [line for line in re.split(rb"[\r\n]+", raw) if line and not line.startswith(b"data")] == kept
 
 
-def test_pain_12_a_stream_in_a_garbage_cycle_can_be_told_of_its_end() -> None:
-    framer = SSEFramer()
-    framer.feed(b"data: begun")
-    framer._held.close()  # as the collector does, before it comes to what holds it
-    assert framer.finish() == []
+class Holder:
+    """Something in a cycle of its own that, as a stream does, asks for what is left when it is finalised, and outlives
+    that."""
+
+    def __init__(self, framer: SSEFramer, kept: list[Holder]) -> None:
+        self.framer, self.kept, self.itself = framer, kept, self
+
+    def __del__(self) -> None:
+        self.kept.append(self)
+
+
+@pytest.mark.parametrize("begun", [b"", b"dat"])
+def test_pain_12_a_stream_in_a_garbage_cycle_can_be_told_of_its_end(begun: bytes) -> None:
+    framer, kept = SSEFramer(), list[Holder]()
+    framer.feed(begun)
+    Holder(framer, kept)
+    del framer
+    gc.collect()
+    # The collector has finalised all that it found, what holds the bytes too.
+    framer = kept[0].framer
+    assert framer.feed(b"data: 1"[len(begun) :]) == []
+    assert [event.data for event in framer.finish()] == [b"1"]

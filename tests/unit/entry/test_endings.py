@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import time
 from collections.abc import Callable
@@ -110,6 +111,30 @@ class TestTheReaderStops:
         while not records.all() and time.monotonic() < deadline:
             time.sleep(0.01)
         assert records.one().end in ("lost", "closed")
+        assert body.closed == 1
+
+    @pytest.mark.parametrize("options", [{}, {"stream_options": {"include_usage": True}}], ids=["", "asks for usage"])
+    @pytest.mark.parametrize("size", [10_000, 150, 20])
+    def test_pain_12_losing_it_in_a_cycle_of_garbage_leaves_one_record(
+        self, records: Records, size: int, options: dict[str, Any]
+    ) -> None:
+        """The collector finalises all that it finds, in any order: what the end is read from too."""
+        whole = b"".join(OPENAI_EVENTS)
+        body = Body([whole[at : at + size] for at in range(0, len(whole), size)])
+
+        def lose() -> None:
+            create = interlay.wrap(Wire(body).for_openai(max_retries=0)).chat.completions.with_streaming_response.create
+            opened = create(model="gpt-4o-mini", messages=MESSAGES, stream=True, **options)
+            chunks = opened.__enter__().iter_bytes()
+            next(chunks)
+            cycle: list[Any] = [opened, chunks]
+            cycle.append(cycle)
+
+        # In a context of its own: the current one remembers the last call, which is then no garbage.
+        contextvars.Context().run(lose)
+        gc.collect()
+        assert interlay.flush(60).done
+        assert records.one().end in ("lost", "closed", "complete")
         assert body.closed == 1
 
     @BOTH

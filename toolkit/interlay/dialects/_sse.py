@@ -48,6 +48,19 @@ def reframed(event: WireEvent, data: bytes) -> bytes:
     return b"".join(lines)
 
 
+class _Held(BytesIO):
+    """Bytes to come back to. Unlike a ``bytearray`` it gives them out without a copy.
+
+    A ``BytesIO`` is closed by its finaliser. In a cycle that nobody reaches the collector may come to that before it
+    comes to whoever tells the stream its end, and wants these bytes for it: so this one does not close.
+    """
+
+    __slots__ = ()
+
+    def close(self) -> None:
+        """Nothing: it is only memory."""
+
+
 class SSEFramer:
     """Cuts server-sent events. Where the bytes were split into chunks makes no difference to the events."""
 
@@ -55,8 +68,7 @@ class SSEFramer:
 
     def __init__(self, *, limit: int = MAX_EVENT) -> None:
         self._limit = limit
-        # Unlike a bytearray it gives out what it holds without a copy.
-        self._held = BytesIO()
+        self._held: _Held | None = None
         self._size = 0
         """Bytes that are held."""
         self._last = b""
@@ -97,13 +109,18 @@ class SSEFramer:
         return [WireEvent(held, None, None) if len(held) > self._limit else self._event(held)]
 
     def _hold(self, data: bytes) -> None:
+        if self._held is None:
+            self._held = _Held()  # most streams never split an event
         self._held.write(data)
         self._size += len(data)
 
     def _take(self) -> bytes:
-        # In a cycle that nobody reaches, it may be finalised, and so closed, before the stream that is told of its end.
-        held = b"" if self._held.closed else self._held.getvalue()
-        self._held, self._size, self._last = BytesIO(), 0, b""
+        if self._held is None or not self._size:
+            return b""
+        held = self._held.getvalue()
+        self._held.seek(0)
+        self._held.truncate()
+        self._size, self._last = 0, b""
         return held
 
     def _cut(self, data: bytes) -> list[WireEvent]:
