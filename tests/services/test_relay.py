@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import platform
-import socket
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.services.relay import PATIENCE, free_port, relaying
 from tests.unit.entry.wires import MESSAGES, Wire
 from tests.unit.telemetry.backends import Backend
 
@@ -21,23 +17,6 @@ from interlay.telemetry.settings import OTLP, Protocol
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
 CALLS = 600
-PATIENCE = 120
-
-
-def agent() -> Path:
-    """The relay's program, which comes with a package that has wheels for few platforms."""
-    found = importlib.util.find_spec("rotel")
-    if found is None or found.origin is None:
-        if sys.platform != "linux" or platform.machine() != "x86_64":
-            pytest.skip("the relay has no wheel for this platform")
-        pytest.fail("no rotel here; it is among the dev extra's packages")
-    return Path(found.origin).with_name("rotel-agent")
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @pytest.fixture
@@ -50,23 +29,8 @@ def backend() -> Iterator[Backend]:
 @pytest.fixture
 def relay(backend: Backend, tmp_path: Path) -> Iterator[dict[Protocol, str]]:
     http, grpc = free_port(), free_port()
-    command = [
-        str(agent()), "start", "--pid-file", str(tmp_path / "pid"), "--log-file", str(tmp_path / "log"),
-        "--otlp-http-endpoint", f"127.0.0.1:{http}", "--otlp-grpc-endpoint", f"127.0.0.1:{grpc}",
-        "--exporter", "otlp", "--otlp-exporter-protocol", "http", "--otlp-exporter-endpoint", backend.url,
-    ]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + PATIENCE
-    for port in (http, grpc):
-        while time.monotonic() < deadline:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                time.sleep(0.05)
-    yield {"http/protobuf": f"http://127.0.0.1:{http}", "grpc": f"http://127.0.0.1:{grpc}"}
-    process.terminate()
-    process.wait(20)
+    with relaying(backend.url, tmp_path, http, grpc):
+        yield {"http/protobuf": f"http://127.0.0.1:{http}", "grpc": f"http://127.0.0.1:{grpc}"}
 
 
 def _is_all_there(backend: Backend) -> bool:

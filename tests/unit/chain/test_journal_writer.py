@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -383,9 +384,10 @@ class TestTrouble:
     [
         ({"segment_bytes": 10}, "segment_bytes=10: expected 1024 to 1073741824"),
         ({"segment_bytes": 4096, "max_bytes": 5000}, "max_bytes=5000: expected two segments of 4096 or more"),
+        ({"service": "shop"}, "service='shop': expected sixteen hexadecimal digits"),
     ],
 )
-def test_bounds_that_cannot_hold_are_refused(tmp_path: Path, bounds: dict[str, int], message: str) -> None:
+def test_bounds_that_cannot_hold_are_refused(tmp_path: Path, bounds: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Journal(tmp_path, **bounds)
 

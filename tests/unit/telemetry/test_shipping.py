@@ -30,6 +30,7 @@ from interlay.chain.journal import Journal
 from interlay.model.record import Failure, Record
 from interlay.telemetry import otlp
 from interlay.telemetry.metrics import Metrics, Tally
+from interlay.telemetry.origin import Origin
 from interlay.telemetry.sending import HTTPTransport
 from interlay.telemetry.settings import OTLP, Sampling, Schedule, resolve
 from interlay.telemetry.shipping import Shipper
@@ -60,7 +61,7 @@ class Rig:
             destination,
             HTTPTransport(destination.endpoints),
             source or (lambda: JournalSource(self.path, destination.name)),
-            resource=otlp.resource({"service.name": "test"}),
+            origin=Origin("1", {"OTEL_SERVICE_NAME": "test"}),
             scope=otlp.scope("1"),
             schedule=schedule,
             figures=self.figures,

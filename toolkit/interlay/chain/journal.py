@@ -15,7 +15,7 @@ from time import monotonic, time_ns
 from typing import Final
 
 from interlay.chain.frames import MAX_PAYLOAD, OVERHEAD, encode
-from interlay.chain.segments import default_path, open_segment
+from interlay.chain.segments import default_path, is_service, open_segment
 
 logger = logging.getLogger("interlay.journal")
 
@@ -42,6 +42,10 @@ class Journal:
     logged, and the place is tried again once a second. There is no fsync: what was appended survives the
     death of the process, not of the machine.
 
+    Services that share a folder have segments of their own: ``service`` stands for one, in sixteen hexadecimal
+    digits. ``stamp`` gives what is added to each record, a JSON object, before its closing brace: which process
+    wrote it. It is asked once, and once more in a forked child.
+
     Safe to use from many threads. Takes a lock, so finalisers must leave appending to somebody else. Raises
     ``ValueError`` for bounds that cannot hold.
     """
@@ -52,11 +56,15 @@ class Journal:
         *,
         segment_bytes: int = SEGMENT_BYTES,
         max_bytes: int = MAX_BYTES,
+        service: str = "",
+        stamp: Callable[[], bytes] | None = None,
     ) -> None:
         if not _SMALLEST_SEGMENT <= segment_bytes <= _LARGEST_SEGMENT:
             raise ValueError(f"segment_bytes={segment_bytes}: expected {_SMALLEST_SEGMENT} to {_LARGEST_SEGMENT}")
         if max_bytes < 2 * segment_bytes:
             raise ValueError(f"max_bytes={max_bytes}: expected two segments of {segment_bytes} or more")
+        if not is_service(service):
+            raise ValueError(f"service={service!r}: expected sixteen hexadecimal digits")
         self.path: Final = (Path(path).expanduser() if path is not None else default_path()).absolute()
         self.dropped = 0
         """Records of this process that could not be written."""
@@ -64,6 +72,8 @@ class Journal:
         """Why records are being dropped now, if they are."""
         self._segment_bytes = segment_bytes
         self._max_bytes = max_bytes
+        self._service = service
+        self._ask_stamp = stamp
         self._fd = -1
         self._name = ""
         self._busy = False
@@ -123,6 +133,7 @@ class Journal:
         self._busy = False
         self._late: deque[bytes] = deque()
         self._news = None
+        self._stamp = self._ask_stamp() if self._ask_stamp is not None else b""
         self._size = self._sequence = 0
         self._missed = 0
         """Dropped since the last frame, which the next one will say."""
@@ -143,6 +154,8 @@ class Journal:
                 os.close(fd)
 
     def _write(self, payload: bytes) -> bool:
+        if self._stamp:
+            payload = payload[:-1] + self._stamp
         now, size = monotonic(), len(payload) + OVERHEAD
         usable = now < self._look_at and self._fd >= 0 and self._size + size <= self._segment_bytes
         if not usable and not self._ready(now, size):
@@ -186,7 +199,7 @@ class Journal:
                 if room and os.fstat(self._fd).st_nlink:
                     return True
                 self._release()
-            opened = open_segment(self.path, need, self._segment_bytes, self._max_bytes)
+            opened = open_segment(self.path, need, self._segment_bytes, self._max_bytes, self._service)
         except OSError as error:
             self._fail(error, now)
             return False

@@ -2,7 +2,9 @@
 
 A segment belongs to the process that holds its lock (``flock``, taken once when it is opened and let go by
 the kernel when the process ends, however it ends). What a dead process left unfilled is taken over by the
-next one, so that a thousand short programs do not leave a thousand files. Nothing here waits for a lock.
+next one of its service, so that a thousand short programs do not leave a thousand files. A segment's name says whose
+records it holds, as a digest of the service: what is of no service was written by an earlier version. Nothing here
+waits for a lock.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from interlay.chain.frames import VERSION, Frame, Scanner
 MAX_FILES: Final = 1024
 """Segments in a folder, whatever their sizes."""
 
-_NAME: Final = re.compile(r"(\d{20})-\d+-[0-9a-f]{8}\.seg")
+_NAME: Final = re.compile(r"\d{20}-\d+-[0-9a-f]{8}(?:-([0-9a-f]{16}))?\.seg")
+_SERVICE: Final = re.compile(r"(?:[0-9a-f]{16})?")
 _TALLY: Final = "dropped.json"
 _LOCK: Final = "lock"
 _TAIL_BYTES: Final = 64 * 1024
@@ -50,6 +53,11 @@ class Segment(NamedTuple):
         """When it was made: no record in it is older."""
         return int(self.name[:20])
 
+    @property
+    def service(self) -> str:
+        """Whose records it holds."""
+        return service_of(self.name)
+
 
 class Tally(msgspec.Struct, frozen=True, kw_only=True):
     """What was deleted to stay within the bounds, over the folder's whole life."""
@@ -59,6 +67,14 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int = 0
     last: tuple[str, ...] = ()
     """Segments of the latest round. They are counted, even if they should still be there."""
+    services: dict[str, int] = {}
+    """Of the records: how many were of each service."""
+
+    def of(self, service: str | None) -> int:
+        """The records that were deleted of one service, or of all."""
+        if service is None:
+            return self.records
+        return self.services.get(service, 0) if service else self.records - sum(self.services.values())
 
 
 class Writable(NamedTuple):
@@ -78,13 +94,26 @@ def default_path() -> Path:
     return root / "journal"
 
 
-def list_segments(folder: Path | int) -> list[Segment]:
-    """The folder's segments by name, which is the order they were made in. A missing folder has none."""
+def service_of(name: str) -> str:
+    """Whose records a segment of this name holds; empty where it does not say."""
+    matched = _NAME.fullmatch(name)
+    return (matched[1] or "") if matched is not None else ""
+
+
+def is_service(word: str) -> bool:
+    """Whether a segment's name can hold it: sixteen hexadecimal digits, or nothing."""
+    return _SERVICE.fullmatch(word) is not None
+
+
+def list_segments(folder: Path | int, service: str | None = None) -> list[Segment]:
+    """The folder's segments, or one service's, by name, which is the order they were made in. A missing folder has
+    none."""
     found = []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if _NAME.fullmatch(entry.name):
+                matched = _NAME.fullmatch(entry.name)
+                if matched is not None and (service is None or service == (matched[1] or "")):
                     with suppress(FileNotFoundError):
                         is_ = entry.stat(follow_symlinks=False)
                         if stat.S_ISREG(is_.st_mode):
@@ -107,11 +136,11 @@ def read_tally(folder: Path | int) -> Tally:
         return Tally()
 
 
-def open_segment(path: Path, need: int, segment_bytes: int, max_bytes: int) -> Writable:
-    """A segment with room for ``need`` bytes, in a folder that is made if missing and kept within bounds.
+def open_segment(path: Path, need: int, segment_bytes: int, max_bytes: int, service: str = "") -> Writable:
+    """A segment of a service with room for ``need`` bytes, in a folder that is made if missing and kept within bounds.
 
-    Takes over a segment that nobody writes to any more where there is one. Raises ``OSError``, of which
-    ``UnsafeFolder`` is one.
+    Takes over a segment of that service that nobody writes to any more where there is one. Raises ``OSError``, of
+    which ``UnsafeFolder`` is one.
     """
     with open_folder(path) as folder:
         segments = list_segments(folder)
@@ -119,11 +148,11 @@ def open_segment(path: Path, need: int, segment_bytes: int, max_bytes: int) -> W
         for segment in sorted(segments, key=lambda s: s.changed_ns, reverse=True):
             # Those that are nearly full are not worth looking into.
             most = min(segment_bytes * 3 // 4, segment_bytes - need)
-            if segment.size <= most:
+            if segment.service == service and segment.size <= most:
                 taken = _take_over(folder, segment.name, most)
                 if taken is not None:
                     return taken
-        return _create(folder)
+        return _create(folder, service)
 
 
 def write_atomically(folder: int, name: str, data: bytes) -> None:
@@ -176,9 +205,10 @@ def _make_folder(path: Path) -> None:
                 folder.mkdir(0o700)
 
 
-def _create(folder: int) -> Writable:
+def _create(folder: int, service: str) -> Writable:
+    whose = f"-{service}" if service else ""
     while True:
-        name = f"{time.time_ns():020d}-{os.getpid()}-{os.urandom(4).hex()}.seg"
+        name = f"{time.time_ns():020d}-{os.getpid()}-{os.urandom(4).hex()}{whose}.seg"
         fd = os.open(name, _NEW_FILE | os.O_APPEND, 0o600, dir_fd=folder)
         try:
             locked = try_lock(fd)
@@ -277,12 +307,17 @@ def _delete_oldest(folder: int, limit: int) -> list[Segment]:
 
 
 def _delete(folder: int, tally: Tally, doomed: list[tuple[Segment, int]]) -> None:
+    services = dict(tally.services)
+    for segment, records in doomed:
+        if segment.service:
+            services[segment.service] = services.get(segment.service, 0) + records
     told = msgspec.json.encode(
         Tally(
             segments=tally.segments + len(doomed),
             records=tally.records + sum(records for _, records in doomed),
             bytes=tally.bytes + sum(segment.size for segment, _ in doomed),
             last=tuple(segment.name for segment, _ in doomed),
+            services=services,
         )
     )
     # Counted first: a crash in between is then made good by `last`. On a full disk there may be no room to

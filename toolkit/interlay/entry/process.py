@@ -23,6 +23,7 @@ from interlay.model.arguments import is_count, is_number, shown
 from interlay.model.errors import ConfigError
 from interlay.model.record import Record
 from interlay.telemetry import logs as logging_
+from interlay.telemetry.origin import Origin
 from interlay.telemetry.settings import wants_contents
 from interlay.telemetry.setup import Export, Telemetry
 from interlay.telemetry.shipping import Delivery
@@ -110,13 +111,17 @@ def setup(
         meter_provider=meter_provider,
         logs=logs,
     )
-    keeper = None if journal is False else Journal() if journal is True else Journal(Path(journal))
+    origin = Origin(__version__, os.environ)
+    keeper = None
+    if journal is not False:
+        folder = None if journal is True else Path(journal)
+        keeper = Journal(folder, service=origin.service, stamp=origin.stamp)
     book = PriceBook().with_rows(read_row_file(Path(prices))) if isinstance(prices, str | Path) else prices
     keep_contents = wants_contents(os.environ) if contents is None else contents
     telemetry = Telemetry(
         recorder,
         journal=keeper.path if keeper is not None else None,
-        version=__version__,
+        origin=origin,
         export=export,
         prometheus=prometheus,
         tracer_provider=tracer_provider,

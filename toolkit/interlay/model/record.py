@@ -221,6 +221,9 @@ class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=
     """``open``; ``sealed``: signed above interlay; ``opaque``: not looked into."""
     contents: Contents | None = None
     """Messages, redacted; None unless they were asked for."""
+    resource: dict[str, Any] = {}
+    """Of a record that was read from a journal: the process that wrote it, by OpenTelemetry's resource attributes, such
+    as ``service.name`` and ``process.pid``."""
 
     def to_json(self) -> bytes:
         """The record as one line of JSON, by its public names."""

@@ -37,28 +37,36 @@ class Cursor:
 
     ``name`` is up to 64 lower-case letters, digits, dots, hyphens and underscores. A cursor that is used for
     the first time begins with the ``"oldest"`` record, or ``"now"``. It belongs to one process at a time
-    (not to its forks) and to one thread at a time.
+    (not to its forks) and to one thread at a time. With a ``service`` (see ``Journal``) it comes to that service's
+    records alone, and another service has a cursor of the same name.
 
     Raises ``ValueError`` for another kind of name, ``CursorBusy``, and ``OSError`` where the folder cannot
     be written.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str] | None, name: str, *, start: Literal["oldest", "now"] = "oldest"
+        self,
+        path: str | os.PathLike[str] | None,
+        name: str,
+        *,
+        start: Literal["oldest", "now"] = "oldest",
+        service: str | None = None,
     ) -> None:
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no name for a cursor: up to 64 of a-z 0-9 . _ -, a letter or digit first")
         reader = JournalReader(path)
         self.name: Final = name
         self._path: Final = reader.path
+        self._service: Final = service
+        self._file_name: Final = file_name(name, service)
         self._lock = -1
         self._lock = self._take()
         state = self._load()
         if state is None:
-            places = reader.tail().places if start == "now" else {}
-            state = _State(places=places, deleted=read_tally(self._path).records, lost=0)
+            places = reader.tail(service).places if start == "now" else {}
+            state = _State(places=places, deleted=read_tally(self._path).of(service), lost=0)
         self._deleted = state.deleted
-        self._tail = Tail(self._path, reader.counts, state.places)
+        self._tail = Tail(self._path, reader.counts, state.places, service)
         self.lost = state.lost
         """Records deleted, to keep the journal within its bounds, before this cursor came to them."""
 
@@ -72,11 +80,15 @@ class Cursor:
         deleted = self._settle()
         return list(islice(self._tail.read(ignore=deleted), limit))
 
+    def ahead(self) -> Tail:
+        """What has not been read, to be looked at without moving on."""
+        return Tail(self._path, Counts(), dict(self._tail.places), self._service)
+
     def commit(self) -> None:
         """Remember that all that was read has arrived. Raises ``OSError``; the older place then stands."""
         state = _State(places=self._tail.places, deleted=self._deleted, lost=self.lost)
         with open_folder(self._path / _FOLDER) as folder:
-            write_atomically(folder, f"{self.name}.json", msgspec.json.encode(state))
+            write_atomically(folder, f"{self._file_name}.json", msgspec.json.encode(state))
 
     def close(self) -> None:
         """Let another process have the cursor."""
@@ -99,7 +111,7 @@ class Cursor:
     def _take(self) -> int:
         with open_folder(self._path), open_folder(self._path / _FOLDER) as folder:
             flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
-            fd = os.open(f"{self.name}.lock", flags, 0o600, dir_fd=folder)
+            fd = os.open(f"{self._file_name}.lock", flags, 0o600, dir_fd=folder)
         if not try_lock(fd):
             os.close(fd)
             raise CursorBusy(f"the cursor {self.name!r} of {self._path} is in use")
@@ -108,22 +120,30 @@ class Cursor:
     def _load(self) -> _State | None:
         # A damaged one begins anew: records arrive twice rather than never.
         with suppress(OSError, msgspec.DecodeError):
-            return msgspec.json.decode(self._file.read_bytes(), type=_State)
+            path = self._path / _FOLDER / f"{self._file_name}.json"
+            return msgspec.json.decode(path.read_bytes(), type=_State)
         return None
-
-    @property
-    def _file(self) -> Path:
-        return self._path / _FOLDER / f"{self.name}.json"
 
     def _settle(self) -> tuple[str, ...]:
         """Count what was deleted unread since the last look; return the names that are as good as deleted.
 
         The tally grows by all records of the segments that went. Those read already are no loss.
         """
-        present = {segment.name for segment in list_segments(self._path)}
+        present = {segment.name for segment in list_segments(self._path, self._service)}
         tally = read_tally(self._path)
         gone = [name for name in self._tail.places if name not in present or name in tally.last]
         read = sum(max(0, self._tail.places.pop(name).sequence) for name in gone)
-        self.lost += max(0, tally.records - self._deleted - read)
-        self._deleted = tally.records
+        deleted = tally.of(self._service)
+        self.lost += max(0, deleted - self._deleted - read)
+        self._deleted = deleted
         return tally.last
+
+
+def file_name(name: str, service: str | None) -> str:
+    """What a cursor's files are called. No cursor's name has an ``@``."""
+    return f"{name}@{service}" if service else name
+
+
+def has_cursor(path: Path, name: str, service: str | None = None) -> bool:
+    """Whether such a cursor was ever committed."""
+    return (path / _FOLDER / f"{file_name(name, service)}.json").is_file()

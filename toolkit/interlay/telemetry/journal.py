@@ -105,9 +105,10 @@ class JournalReader:
         merged = self._backwards(found) if newest_first else self._forwards(found)
         return (entry for entry in merged if entry.at_ns >= since_ns) if since else merged
 
-    def tail(self) -> Tail:
-        """Make a tail that begins at the present end."""
-        return Tail(self.path, self.counts, {s.name: self._end(s) for s in list_segments(self.path)})
+    def tail(self, service: str | None = None) -> Tail:
+        """Make a tail that begins at the present end, of all records or of one service's."""
+        places = {s.name: self._end(s) for s in list_segments(self.path, service)}
+        return Tail(self.path, self.counts, places, service)
 
     def follow(self, *, every: float = 0.25, wait: Callable[[float], object] = time.sleep) -> Iterator[Entry]:
         """What is appended from now on, for ever; looks every so many seconds, ``wait``ing in between."""
@@ -162,15 +163,17 @@ class JournalReader:
 class Tail:
     """The growing end of a journal: what came since the last look."""
 
-    def __init__(self, path: Path, counts: Counts, places: dict[str, Place]) -> None:
+    def __init__(self, path: Path, counts: Counts, places: dict[str, Place], service: str | None = None) -> None:
         self.path = path
+        self.service = service
+        """Whose records it reads; None for everybody's."""
         self.counts = counts
         self.places = places
         """How far each segment was read. New segments are read from their start."""
 
     def read(self, *, ignore: tuple[str, ...] = ()) -> Iterator[Entry]:
         """What was appended and not yet read, in order. ``places`` moves on with each entry that is taken."""
-        found = [s for s in list_segments(self.path) if s.name not in ignore]
+        found = [s for s in list_segments(self.path, self.service) if s.name not in ignore]
         for gone in self.places.keys() - {s.name for s in found}:
             del self.places[gone]
         sources = []
@@ -179,6 +182,12 @@ class Tail:
             if segment.size > offset:
                 sources.append((segment.created_ns, segment.name, _frames(self.path / segment.name, offset)))
         return _deliver(_merge(sources), self.places, self.counts)
+
+    def waiting(self) -> int:
+        """About how many bytes have not been read."""
+        nowhere = Place()
+        found = list_segments(self.path, self.service)
+        return sum(max(0, s.size - self.places.get(s.name, nowhere).offset) for s in found)
 
 
 def _frames(path: Path, offset: int) -> Iterator[Frame]:

@@ -193,14 +193,21 @@ def resource(version: str, env: Environment = os.environ) -> Attributes:
         "process.runtime.version": platform.python_version(),
         "host.name": platform.node(),
     }
-    for item in env.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","):
-        key, equals, value = item.partition("=")
-        if equals and key.strip():
-            found[unquote(key.strip())] = unquote(value.strip())
+    found.update(resource_of(env))
     name = env.get("OTEL_SERVICE_NAME")
     if name or "service.name" not in found:
         program = os.path.basename(sys.argv[0] if sys.argv else "") or "python"  # noqa: PTH119 - a word, no path
         found["service.name"] = name or f"unknown_service:{program}"
+    return found
+
+
+def resource_of(env: Environment) -> dict[str, str]:
+    """What ``OTEL_RESOURCE_ATTRIBUTES`` says."""
+    found: dict[str, str] = {}
+    for item in env.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","):
+        key, equals, value = item.partition("=")
+        if equals and key.strip():
+            found[unquote(key.strip())] = unquote(value.strip())
     return found
 
 

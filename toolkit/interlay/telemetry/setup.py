@@ -10,7 +10,6 @@ from pathlib import Path
 from time import monotonic, time_ns
 from types import ModuleType
 from typing import Any, Final, Protocol
-from uuid import uuid4
 
 from interlay.chain.call import Call
 from interlay.chain.recorder import Observe, Recorder
@@ -18,6 +17,7 @@ from interlay.model.errors import ConfigError
 from interlay.model.record import Record
 from interlay.telemetry import otlp, settings
 from interlay.telemetry.metrics import Metrics, Tally
+from interlay.telemetry.origin import Origin
 from interlay.telemetry.sending import Endpoint, HTTPTransport, Signal, Transport
 from interlay.telemetry.settings import OTLP, Destination
 from interlay.telemetry.shipping import Delivery, Shipper
@@ -54,7 +54,7 @@ class Telemetry:
     Args:
         recorder: whose records.
         journal: the folder they are kept in, if they are.
-        version: of interlay.
+        origin: which service and process this is.
         export: see ``Export``.
         prometheus: an address to answer scrapes at, True for the process's own registry, None for what the
             environment says.
@@ -68,7 +68,7 @@ class Telemetry:
         recorder: Recorder,
         *,
         journal: Path | None,
-        version: str,
+        origin: Origin,
         export: Export = None,
         prometheus: tuple[str, int] | bool | None = None,
         tracer_provider: Any = None,  # noqa: ANN401 - OpenTelemetry is not imported here
@@ -76,14 +76,14 @@ class Telemetry:
         env: Mapping[str, str],
     ) -> None:
         self._recorder = recorder
-        self._version = version
+        self._version = version = origin.version
         self._journal = journal
         self._memory: list[MemorySource] = []
         self._observers: list[object] = []
         self._shippers: list[Shipper] = []
         self._listening: _Listening | None = None
         self._port: int | None = None
-        self._resource = settings.resource(version, env)
+        self._origin = origin
         if tracer_provider is None:
             tracer_provider = _global("opentelemetry.trace", "get_tracer_provider")
         if meter_provider is None:
@@ -120,7 +120,7 @@ class Telemetry:
                     destination,
                     transport,
                     self._source(destination),
-                    resource=otlp.resource(self._resource),
+                    origin=origin,
                     scope=otlp.scope(version),
                     schedule=schedule,
                     figures=None if metrics is None else self._encoder(metrics),
@@ -153,18 +153,21 @@ class Telemetry:
     def _source(self, destination: Destination) -> Callable[[], Source]:
         journal = self._journal
         if journal is not None:
-            return lambda: JournalSource(journal, destination.name)
+            return lambda: JournalSource(journal, destination.name, self._origin.service)
         memory = MemorySource()
         if any(signal != "metrics" for signal in destination.endpoints):
             self._memory.append(memory)
         return lambda: memory
 
     def _encoder(self, metrics: Metrics) -> Callable[[], bytes]:
-        # Figures are a process's own, so they say which.
-        resource = otlp.resource({**self._resource, "service.instance.id": str(uuid4())})
-        scope = otlp.scope(self._version)
-        began_ns = time_ns()
-        return lambda: otlp.encode_metrics(metrics.figures(), resource, scope, began_ns, time_ns())
+        scope, origin = otlp.scope(self._version), self._origin
+
+        def encoded() -> bytes:
+            assert isinstance(metrics.sink, Tally)
+            resource = otlp.resource(origin.instance())
+            return otlp.encode_metrics(metrics.figures(), resource, scope, metrics.sink.began_ns, time_ns())
+
+        return encoded
 
     @property
     def port(self) -> int | None:
@@ -172,7 +175,7 @@ class Telemetry:
         return self._port
 
     def _show(self, metrics: Metrics) -> _Listening:
-        listening: _Listening = _extra("prometheus")(metrics.figures, self._resource, self._version)
+        listening: _Listening = _extra("prometheus")(metrics.figures, self._origin.attributes(), self._version)
         return listening
 
     def _serve(self, listening: _Listening, address: tuple[str, int]) -> None:

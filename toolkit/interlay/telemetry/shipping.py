@@ -29,6 +29,7 @@ from interlay.telemetry.answers import Answer
 from interlay.telemetry.cursors import CursorBusy
 from interlay.telemetry.events import events_of
 from interlay.telemetry.metrics import Labels
+from interlay.telemetry.origin import Origin, resource_of
 from interlay.telemetry.sampling import Sampler
 from interlay.telemetry.sending import Signal, Transport
 from interlay.telemetry.settings import Destination, Schedule
@@ -68,6 +69,8 @@ class _Item(NamedTuple):
     """The records of one call, encoded: they are sent together."""
 
     records: int
+    resource: bytes
+    """Of the process that made them."""
     bodies: dict[Signal, bytes]
 
 
@@ -85,6 +88,15 @@ class _Part:
     def records(self) -> int:
         return sum(item.records for item in self.items)
 
+    def request(self, signal: Signal, scope: bytes) -> bytes:
+        """Each process's under its own resource: requests that follow each other are one. Empty where there is nothing
+        to say."""
+        of: dict[bytes, list[bytes]] = {}
+        for item in self.items:
+            if body := item.bodies[signal]:
+                of.setdefault(item.resource, []).append(body)
+        return b"".join([otlp.request(bodies, resource, scope) for resource, bodies in of.items()])
+
 
 class Shipper:
     """Brings records to one destination.
@@ -93,7 +105,7 @@ class Shipper:
         destination: where, and how it is told.
         transport: what sends.
         open_source: opens where records wait; raises ``CursorBusy`` while another process has it.
-        resource: what all that is sent has in common, encoded.
+        origin: whose the records are that do not say so.
         scope: ours, encoded.
         schedule: how often, and how much at once.
         figures: metrics to send now and then, if any: the encoded request.
@@ -106,7 +118,7 @@ class Shipper:
         transport: Transport,
         open_source: Callable[[], Source],
         *,
-        resource: bytes,
+        origin: Origin,
         scope: bytes,
         schedule: Schedule,
         figures: Callable[[], bytes] | None = None,
@@ -115,7 +127,7 @@ class Shipper:
         self.destination = destination
         self._transport = transport
         self._open_source = open_source
-        self._resource, self._scope = resource, scope
+        self._origin, self._scope = origin, scope
         self._schedule = schedule
         self._figures = figures if "metrics" in destination.endpoints else None
         self._note = note
@@ -301,7 +313,7 @@ class Shipper:
                     for record, each in zip(call, spans, strict=True)
                 ]
             )
-        return _Item(len(call), bodies)
+        return _Item(len(call), resource_of(call[0], self._origin), bodies)
 
     def _ship(self) -> float | None:
         """Send what is in hand. None when nothing of it is left to do; else the seconds to wait."""
@@ -312,10 +324,9 @@ class Shipper:
             part = self._parts[0]
             while part.signals:
                 signal = part.signals[0]
-                body = b"".join([item.bodies[signal] for item in part.items])
                 answer = _NOTHING_TO_SAY
-                if body:
-                    answer = self._transport.send(signal, otlp.request([body], self._resource, self._scope))
+                if body := part.request(signal, self._scope):
+                    answer = self._transport.send(signal, body)
                 if answer.kind == "refused" or (answer.reason == "http_500" and self._tries >= _POISON):
                     self._refused(answer)
                     break

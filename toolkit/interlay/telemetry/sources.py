@@ -9,10 +9,8 @@ from typing import Final, Protocol
 
 import msgspec
 
-from interlay.chain.segments import list_segments
 from interlay.model.record import Record
-from interlay.telemetry.cursors import Cursor
-from interlay.telemetry.journal import Counts, Place, Tail
+from interlay.telemetry.cursors import Cursor, CursorBusy, has_cursor
 
 MEMORY: Final = 1_000
 """Records that wait where there is no journal."""
@@ -49,25 +47,31 @@ class Source(Protocol):
 
 
 class JournalSource:
-    """Records in the journal, by a cursor of the destination's own. Raises ``CursorBusy`` and ``OSError``."""
+    """A service's records in the journal, by a cursor of the destination's own; before them what an earlier version,
+    which did not say whose a record is, has left for the destination. Raises ``CursorBusy`` and ``OSError``."""
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path, name: str, service: str = "") -> None:
         self._path = path
-        self._cursor = Cursor(path, name, start="now")
-        self._cursor.commit()  # what is appended from here on is ours, even if nothing else is ever committed
+        cursor = Cursor(path, name, start="now", service=service)
+        cursor.commit()  # what is appended from here on is ours, even if nothing else is ever committed
+        self._cursors = [cursor]
+        if service and has_cursor(path, name):
+            with suppress(CursorBusy):  # one service does it, and it does not matter which
+                self._cursors.insert(0, Cursor(path, name, service=""))
         self._unreadable = 0
 
     @property
     def lost(self) -> int:
         """Deleted unread, damaged, or no record."""
-        return self._cursor.lost + self._cursor.counts.damaged + self._unreadable
+        return sum(cursor.lost + cursor.counts.damaged for cursor in self._cursors) + self._unreadable
 
     def read(self, limit: int) -> list[Record]:
         """See ``Source``. What is no record is counted and stepped over."""
         found: list[Record] = []
         size = 0
         while size < _MOST_BYTES and len(found) < limit:
-            entries = self._cursor.read(min(_AT_ONCE, limit - len(found)))
+            wanted = min(_AT_ONCE, limit - len(found))
+            entries = next(filter(None, (cursor.read(wanted) for cursor in self._cursors)), None)
             if not entries:
                 break
             for entry in entries:
@@ -80,23 +84,21 @@ class JournalSource:
 
     def commit(self) -> None:
         """See ``Source``. Raises ``OSError``."""
-        self._cursor.commit()
+        for cursor in self._cursors:
+            cursor.commit()
 
     def unread(self) -> int:
         """See ``Source``."""
-        return sum(1 for _ in Tail(self._path, Counts(), self._places()).read())
+        return sum(sum(1 for _ in cursor.ahead().read()) for cursor in self._cursors)
 
     def waiting(self) -> int:
         """See ``Source``."""
-        places, nowhere = self._places(), Place()
-        return sum(max(0, s.size - places.get(s.name, nowhere).offset) for s in list_segments(self._path))
+        return sum(cursor.ahead().waiting() for cursor in self._cursors)
 
     def close(self) -> None:
         """Let another process have the cursor."""
-        self._cursor.close()
-
-    def _places(self) -> dict[str, Place]:
-        return dict(self._cursor._tail.places)  # noqa: SLF001 - where it is; to be read from there once more
+        for cursor in self._cursors:
+            cursor.close()
 
 
 class MemorySource:
