@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from typing import Any, ClassVar
@@ -24,6 +25,9 @@ from tests.unit.entry.wires import ANTHROPIC_EVENTS, MESSAGES, OPENAI_EVENTS, Bo
 
 import interlay
 from interlay import Retry
+from interlay.chain.call import Call, Response
+from interlay.chain.layer import Next, Role
+from interlay.model.record import CacheOutcome, Link, Verdict
 from interlay.telemetry.live import Trace
 from interlay.testing import capture
 
@@ -195,6 +199,38 @@ def test_an_sdk_with_spans_of_its_own_is_the_parent_and_tokens_are_told_once(app
     assert inner.parent.span_id == context_of(outer).span_id
     assert [told(s).get("gen_ai.usage.output_tokens") for s in (inner, outer)] == [None, 5]
     assert told(inner)["interlay.cost.usd"] > 0
+
+
+class Judge:
+    """A layer that thinks, and knows of another record."""
+
+    role = Role.GUARD
+
+    def __init__(self, other: Link) -> None:
+        self.other = other
+
+    async def __call__(self, call: Call, next: Next) -> Response:
+        began = time.time() - 0.01
+        call.verdict(Verdict(layer="Judge", action="allow", started_at=began, seconds=0.01))
+        call.run.cache = CacheOutcome(outcome="miss", reason="exact", started_at=began - 0.02, seconds=0.01)
+        call.run.links = (self.other,)
+        return await next(call)
+
+
+def test_what_a_layer_did_and_whom_it_points_to(app: App) -> None:
+    other = Link(id="a" * 20, kind="follower", trace_id="ab" * 16, span_id="cd" * 8)
+    ask(app.client(parts=(Judge(other),)))
+    spans = {span.name: span for span in app.spans}
+    assert set(spans) == {"interlay.call", "interlay.cache.lookup", "interlay.guard Judge", "chat gpt-4o-mini"}
+    call, judge = spans["interlay.call"], spans["interlay.guard Judge"]
+    own = context_of(call).span_id
+    assert {span.parent.span_id for span in spans.values() if span.parent is not None} == {own}
+    assert judge.start_time is not None
+    assert judge.end_time is not None
+    assert abs(judge.end_time - judge.start_time - 10_000_000) < 10_000
+    (link,) = call.links
+    assert (f"{link.context.trace_id:032x}", f"{link.context.span_id:016x}") == ("ab" * 16, "cd" * 8)
+    assert dict(link.attributes or {}) == {"interlay.link.reason": "follower", "interlay.link.record.id": "a" * 20}
 
 
 # Streams.

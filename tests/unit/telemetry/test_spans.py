@@ -164,6 +164,54 @@ def test_links_to_other_records_point_at_their_roots() -> None:
     assert link.attributes == {"interlay.link.reason": "cache_producer", "interlay.link.record.id": "a" * 20}
 
 
+@pytest.mark.parametrize("kind", ["fallback", "cache_producer", "follower", "hedge"])
+def test_links_point_where_the_other_record_stood(kind: str) -> None:
+    stood = Trace(trace_id="ab" * 16, span_id="cd" * 8)
+    producer = record(id="a" * 20, call_id="b" * 20, trace=stood)
+    pointer = Link(id=producer.id, kind=kind, trace_id=stood.trace_id, span_id=stood.span_id)
+    (link,) = tree(record(links=(pointer,)))[0].links
+    assert (link.trace_id, link.span_id) == (tree(producer)[0].trace_id, tree(producer)[0].span_id)
+    assert link.attributes == {"interlay.link.reason": kind, "interlay.link.record.id": producer.id}
+
+
+def test_checks_and_look_ups_stand_where_they_ran() -> None:
+    verdicts = (
+        Verdict(layer="Secrets", action="allow", started_at=AT + 0.01, seconds=0.0002),
+        Verdict(layer="Judge", action="annotate", reason="tone", started_at=AT + 0.02, seconds=0.05),
+        Verdict(layer="Topics", action="block", shadow=True, started_at=AT + 0.08, seconds=0.01),
+    )
+    cache = CacheOutcome(outcome="miss", reason="semantic", started_at=AT + 0.005, seconds=0.002)
+    call, lookup, judge, topics, chat = tree(record(verdicts=verdicts, cache=cache))
+    assert [span.name for span in (lookup, judge, topics, chat)] == [
+        "interlay.cache.lookup", "interlay.guard Judge", "interlay.guard Topics", "chat gpt-4o-mini",
+    ]  # fmt: skip
+    assert {span.parent_id for span in (lookup, judge, topics, chat)} == {call.span_id}
+    assert {span.kind for span in (lookup, judge, topics)} == {INTERNAL}
+    assert (judge.start_ns, judge.end_ns) == (1_760_000_000_020_000_000, 1_760_000_000_070_000_000)
+    assert (lookup.end_ns - lookup.start_ns, topics.end_ns - topics.start_ns) == (2_000_000, 10_000_000)
+    assert judge.attributes == {
+        "interlay.guard.name": "Judge", "interlay.guard.verdict": "annotate", "interlay.guard.reason": "tone",
+    }  # fmt: skip
+    assert topics.attributes["interlay.shadow"] is True
+    assert lookup.attributes == {"interlay.cache.outcome": "miss", "interlay.cache.reason": "semantic"}
+    assert len({span.span_id for span in (call, lookup, judge, topics, chat)}) == 5
+    # Backends that know guards are told that these are some.
+    kinds = {name: tree(record(verdicts=verdicts, cache=cache), name)[2].attributes for name in NAMES}
+    assert kinds["openinference"]["openinference.span.kind"] == "GUARDRAIL"
+    assert kinds["langfuse"]["langfuse.observation.type"] == "guardrail"
+
+
+def test_a_shadow_that_took_time_is_seen_though_it_changed_nothing() -> None:
+    shadow = Verdict(layer="Topics", action="block", shadow=True, started_at=AT, seconds=0.01)
+    call, topics, chat = tree(record(verdicts=(shadow,)))
+    assert [span.name for span in (call, topics, chat)] == [
+        "interlay.call",
+        "interlay.guard Topics",
+        "chat gpt-4o-mini",
+    ]
+    assert "interlay.guard.verdict" not in call.attributes
+
+
 def test_plain_http_is_told_by_https_names() -> None:
     request = record(operation="http", dialect=None, method="GET", model=None, parameters={}, served_model=None)
     for vocabulary in NAMES:

@@ -61,11 +61,14 @@ class Trace(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=T
     flags: int = 0
 
 
-class Link(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+class Link(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     """A pointer to another record and why: ``fallback``, ``cache_producer``, ``follower``, ``hedge``."""
 
     id: str
     kind: str
+    trace_id: str | None = None
+    """The other record's place in a trace, as its own ``trace`` says it; None where nobody kept it."""
+    span_id: str | None = None
 
 
 class Answered(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
@@ -116,6 +119,9 @@ class CacheOutcome(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw
     age: float | None = None
     """Seconds since the entry was made."""
     entry: str | None = None
+    started_at: float | None = None
+    """When the look-up began, seconds since the epoch; None where nobody took the time."""
+    seconds: float = 0.0
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
@@ -126,6 +132,8 @@ class Verdict(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only
     reason: str | None = None
     shadow: bool = False
     """True when the layer only said what it would have done."""
+    started_at: float | None = None
+    """When it began to look, seconds since the epoch; None where nobody took the time."""
     seconds: float = 0.0
 
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from interlay.model.cost import Cost
-from interlay.model.record import Attempt, Failure, Identity, Record
+from interlay.model.record import Attempt, CacheOutcome, Failure, Identity, Record, Verdict
 from interlay.model.usage import Usage
 
 Facts = dict[str, Any]
@@ -180,6 +180,19 @@ def attempt(number: int, send: Attempt) -> Facts:
     if send.error is not None:
         facts["error_type"] = send.error.type
     return facts
+
+
+def check(verdict: Verdict) -> Facts:
+    """Facts of one decision, where it stands by itself."""
+    facts: Facts = {"guard": verdict.layer, "verdict": verdict.action, "guard_reason": verdict.reason}
+    if verdict.shadow:
+        facts["shadow"] = True
+    return facts
+
+
+def lookup(cache: CacheOutcome) -> Facts:
+    """Facts of one look-up, where it stands by itself."""
+    return {"cache_outcome": cache.outcome, "cache_reason": cache.reason, "cache_age": cache.age}
 
 
 def outcome(record: Record) -> str:

@@ -1,6 +1,8 @@
 """The span tree of a record, as plain data: pure functions from what happened to what a backend is told.
 
     interlay.call               what the caller got; left out where there was nothing but one exchange
+    ├─ interlay.cache.lookup    where it took real time; so with checks
+    ├─ interlay.guard {name}
     ├─ chat {model A}           one exchange with a target; failed here, so it has no usage
     │   ├─ interlay.attempt 1   sends, where a target needed more than one
     │   └─ interlay.attempt 2
@@ -18,7 +20,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from interlay.chain.current import Parent
-from interlay.model.record import Attempt, Record, Trace
+from interlay.model.record import Attempt, CacheOutcome, Link, Record, Trace, Verdict
 from interlay.telemetry import facts as known
 from interlay.telemetry.vocabulary import Attributes, Vocabulary
 
@@ -29,6 +31,8 @@ CLIENT: Final = 3
 _NOTHING: Final = b""
 _PERSON_SPAN: Final = b"interlay.span"
 _PERSON_TRACE: Final = b"interlay.trace"
+_REAL_SECONDS: Final = 0.001
+"""What takes less is told by its figures, and is no span."""
 _IDS: Final = 8
 """Span ids that one digest yields."""
 
@@ -85,10 +89,15 @@ def spans_of(record: Record, told: Told, sample_ratio: float | None = None, *, w
     groups = exchanges(record)
     # That something was tried again is told by its attempts, and a shadow changes nothing.
     judged = any(verdict.action != "retry" and not verdict.shadow for verdict in record.verdicts)
-    if len(groups) == 1 and not whole and not judged and record.cache is None:
+    checks = [verdict for verdict in record.verdicts if _took_time(verdict)]
+    if len(groups) == 1 and not whole and not judged and not checks and record.cache is None:
         tree.exchange(groups[0], facts)
     else:
         tree.call(groups, facts)
+        if record.cache is not None and _took_time(record.cache):
+            tree.part("interlay.cache.lookup", "lookup", record.cache, known.lookup(record.cache))
+        for verdict in checks:
+            tree.part(f"interlay.guard {verdict.layer}", "guard", verdict, known.check(verdict))
         for number, sends in enumerate(groups):
             tree.exchange(sends, None, groups[number - 1][-1] if number else None)
     return tree.spans
@@ -124,6 +133,10 @@ def exchanges(record: Record) -> list[list[Attempt]]:
                 continue
         groups.append([send])
     return groups
+
+
+def _took_time(part: Verdict | CacheOutcome) -> bool:
+    return part.started_at is not None and part.seconds >= _REAL_SECONDS
 
 
 def trace_id(call_id: str) -> bytes:
@@ -303,6 +316,14 @@ class _Tree:
         if len(sends) > 1:
             self.spans += [self._attempt(number, send, span_id) for number, send in enumerate(sends, 1)]
 
+    def part(self, name: str, kind: str, part: Verdict | CacheOutcome, facts: known.Facts) -> None:
+        """A check, or a look-up, where it stood."""
+        ids, began = self._ids, part.started_at or 0.0
+        attributes = self._attributes(facts, kind)
+        start, end = _ns(began), _ns(began + part.seconds)
+        span = Span(ids.trace, ids.next(), ids.root, name, INTERNAL, start, end, attributes, flags=ids.flags)
+        self.spans.append(span)
+
     def _attempt(self, number: int, send: Attempt, parent: bytes) -> Span:
         ids = self._ids
         return Span(
@@ -325,13 +346,14 @@ class _Tree:
         links = self._record.links
         if not links:
             return ()
-        # Of the other record its id is known, and no more: it is taken to be the first of its call.
-        return tuple(
-            [
-                self._link(trace_id(link.id), root_span_id(link.id), {"link_reason": link.kind, "link_record": link.id})
-                for link in links
-            ]
-        )
+        return tuple([self._pointer(link) for link in links])
+
+    def _pointer(self, link: Link) -> SpanLink:
+        trace, span = trace_id(link.id), root_span_id(link.id)
+        if link.trace_id is not None and link.span_id is not None:
+            trace, span = bytes.fromhex(link.trace_id), bytes.fromhex(link.span_id)
+        # Where no more than its id is known, the other is taken to be the first of its call, in a trace of its own.
+        return self._link(trace, span, {"link_reason": link.kind, "link_record": link.id})
 
     def _link(self, trace: bytes, span: bytes, facts: known.Facts) -> SpanLink:
         return SpanLink(trace, span, self._attributes(facts, "link"))

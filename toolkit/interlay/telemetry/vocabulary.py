@@ -152,6 +152,9 @@ TABLE: Final[dict[str, Row]] = {
     "cache_reason": _all("interlay.cache.reason"),
     "cache_age": _all("interlay.cache.age_s"),
     "verdict": _all("interlay.guard.verdict"),
+    "guard": _all("interlay.guard.name"),
+    "guard_reason": _all("interlay.guard.reason"),
+    "shadow": _all("interlay.shadow"),
     "changes": _all("interlay.changes"),
     "attempt": _all("interlay.attempt.number"),
     "link_reason": _all("interlay.link.reason"),
@@ -232,8 +235,8 @@ class Vocabulary:
         self._render = render
 
     def attributes(self, facts: Facts, kind: str, *, content_limit: int = 0) -> Attributes:
-        """What a span of a kind (``chat``, ``call``, ``attempt``, ``http``, ``tool``, ``agent``, ``workflow``), or a
-        ``link``, says.
+        """What a span of a kind (``chat``, ``call``, ``attempt``, ``guard``, ``lookup``, ``http``, ``tool``, ``agent``,
+        ``workflow``), or a ``link``, says.
 
         Facts that are None are left out.
 
@@ -272,6 +275,7 @@ def _mlflow(facts: Facts, _kind: str, found: Attributes, names: Names) -> None:
 
 
 _OPENINFERENCE_KINDS: Final = {"chat": "LLM", "call": "CHAIN", "attempt": "CHAIN", "http": "CHAIN",
+                               "guard": "GUARDRAIL", "lookup": "CHAIN",
                                "tool": "TOOL", "agent": "AGENT", "workflow": "CHAIN"}  # fmt: skip
 
 
@@ -295,6 +299,7 @@ def _openinference(facts: Facts, kind: str, found: Attributes, names: Names) -> 
 
 
 _LANGFUSE_KINDS: Final = {"chat": "generation", "call": "chain", "attempt": "span", "http": "span",
+                          "guard": "guardrail", "lookup": "span",
                           "tool": "tool", "agent": "agent", "workflow": "chain"}  # fmt: skip
 
 
