@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from interlay.entry.scope import using as using
     from interlay.layers.retry import Retry as Retry
     from interlay.layers.timeout import Timeout as Timeout
+    from interlay.model.errors import Refused as Refused
     from interlay.model.record import Record as Record
     from interlay.model.secrets import Secret as Secret
     from interlay.telemetry.live import Trace as Trace
@@ -46,6 +47,7 @@ _HOMES = {
     "Observer": "interlay.chain.recorder",
     "OTLP": "interlay.telemetry.settings",
     "Record": "interlay.model.record",
+    "Refused": "interlay.model.errors",
     "Retry": "interlay.layers.retry",
     "Role": "interlay.chain.layer",
     "Sampling": "interlay.telemetry.settings",
@@ -71,6 +73,7 @@ __all__ = [
     "Observe",
     "Observer",
     "Record",
+    "Refused",
     "Retry",
     "Role",
     "Sampling",

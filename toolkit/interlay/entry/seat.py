@@ -18,10 +18,10 @@ from interlay.chain.layer import Role
 from interlay.chain.recorder import Recorder
 from interlay.chain.run import new_id
 from interlay.chain.stream import Stream
-from interlay.entry import scope
+from interlay.entry import refusals, scope
 from interlay.entry.request import HTTPRequest
 from interlay.model.cost import PriceFn
-from interlay.model.errors import WireError
+from interlay.model.errors import Refused, WireError
 from interlay.model.record import Server
 from interlay.providers.hosts import asks_usage, may_be_signed, provider_of
 
@@ -151,10 +151,12 @@ class Seat:
         return call
 
     async def run(self, call: Call, send: Terminal) -> Response:
-        """Send ``call`` through the chain."""
+        """Send ``call`` through the chain. What a layer refuses is answered, never raised."""
         chain = self.chain
         try:
             response = await chain.run(call, chain.bind(send, call))
+        except Refused as refused:
+            return refusals.answer(call, refused, retries=self._retries)
         except BaseException as error:
             self._remember(call, error)
             raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from interlay.model.arguments import is_count, is_number, shown
+
 
 class InterlayError(Exception):
     """Base of every error interlay raises."""
@@ -63,13 +65,36 @@ class WireTimeout(WireError, TimeoutError):
 
 
 class Refused(InterlayError):
-    """A layer refused a call. At a seam it is answered in the dialect's own error shape, never raised."""
+    """A layer refuses a call. At a seam it is answered in the dialect's own error shape, never raised.
+
+    Args:
+        message: for whoever made the call. It leaves with the answer, and is in no record.
+        status: the answer's, from 400 to 599: 400 for what may not be said, 402 over a budget, 429 over a rate.
+        type: the error's, in one low-cardinality word: ``blocked``. Records keep it.
+        code: a finer word beside it.
+        retryable: whether the same call may pass later. SDKs are told to send it again, or not to.
+        retry_after: seconds until then.
+
+    Raises ``ConfigError`` for a status that is none of an error, and for a time that is none.
+    """
 
     def __init__(
-        self, message: str, *, status: int, type: str, code: str | None = None, retryable: bool = False
+        self,
+        message: str,
+        *,
+        status: int,
+        type: str,
+        code: str | None = None,
+        retryable: bool = False,
+        retry_after: float | None = None,
     ) -> None:
+        if not (is_count(status) and 400 <= status <= 599):
+            raise ConfigError(f"Refused(status={shown(status)}): expected an error's, from 400 to 599")
+        if retry_after is not None and not (is_number(retry_after) and retry_after >= 0):
+            raise ConfigError(f"Refused(retry_after={shown(retry_after)}): expected seconds, 0 or more")
         super().__init__(message)
         self.status = status
         self.type = type
         self.code = code
         self.retryable = retryable
+        self.retry_after = retry_after

@@ -143,6 +143,11 @@ class Dialect(Protocol):
         and the API may have answered in any shape."""
         ...
 
+    def encode_error(self, failure: Failure, was: bytes | None = None) -> bytes:
+        """An error body in the API's own shape. ``was``, an error body of this API, is patched: what the failure does
+        not say otherwise stays."""
+        ...
+
     def usage(self, raw: Mapping[str, Any] | bytes) -> Usage:
         """The provider's usage object in canonical, checked form. Never raises: what is wrong is in ``flags``.
 
@@ -215,11 +220,6 @@ class Codec(Dialect, Protocol):
 
         Raises ``DecodeError`` when what they add up to is no answer of this API.
         """
-        ...
-
-    def encode_error(self, failure: Failure, was: bytes | None = None) -> bytes:
-        """An error body in the API's own shape. ``was``, an error body of this API, is patched: what the failure does
-        not say otherwise stays."""
         ...
 
     def encode_error_event(self, failure: Failure) -> bytes:
