@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from interlay.chain.run import refusal
@@ -31,6 +31,11 @@ class WireRequest(Protocol):
     method: str
     body: bytes | None
     """None when it was not read: a stream, a multipart form, or more than we hold."""
+
+    @property
+    def headers(self) -> MutableMapping[str, str]:
+        """As they will be sent; names in any case."""
+        ...
 
     def header(self, name: str) -> str | None: ...
 

@@ -42,10 +42,10 @@ class Parent(Protocol):
 
 
 class Around(Protocol):
-    """What is to be current inside of a function, besides the function itself: somebody's span."""
+    """What is to be current inside of a function, besides the function itself, or during a send: somebody's span."""
 
     def enter(self) -> object:
-        """Make it current. What comes back goes to ``leave``, in the same context."""
+        """Make it current. What comes back goes to ``leave``; in the same context, but for a send that is dropped."""
         ...
 
     def leave(self, entered: object) -> None:

@@ -18,6 +18,7 @@ from interlay.model.record import Attempt, CacheOutcome, Change, End, Failure, L
 
 if TYPE_CHECKING:
     from interlay.chain.call import Call
+    from interlay.chain.current import Around
     from interlay.chain.monitor import Monitor
     from interlay.chain.recorder import Guarded, Recorder
     from interlay.chain.stream import Stream
@@ -93,7 +94,7 @@ class Run:
     """Facts, gathered while a call is under way and sealed once: a record is made of them when it is wanted."""
 
     __slots__ = (
-        "asked_usage", "cache", "call", "changes", "duration", "end", "entered_seconds", "failure",
+        "around", "asked_usage", "cache", "call", "changes", "duration", "end", "entered_seconds", "failure",
         "keeps_contents", "key", "links", "monitor", "observers", "on_error", "overhead", "price", "process",
         "recorder", "sealed", "sendings", "started", "started_at", "status", "trace", "verdicts",
     )  # fmt: skip
@@ -119,6 +120,8 @@ class Run:
         self.cache: CacheOutcome | None = None
         self.key: str | None = None
         self.trace: Trace | None = None
+        self.around: Around | None = None
+        """What a listener puts there is current during each send, and at no other time."""
         self.sealed = False
         self.on_error: Callable[[Call], None] | None = None
         """Told of an end in error, for whoever goes on with the call."""

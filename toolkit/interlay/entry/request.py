@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import MutableMapping
 from types import ModuleType
 from typing import Any, Final
 
@@ -44,6 +45,11 @@ class HTTPRequest:
         """Whether a signature above the seam covers the body."""
         credentials = self.native.headers.get("authorization") or ""
         return self.kind == "open" and credentials.startswith(("AWS4-", "Signature "))
+
+    @property
+    def headers(self) -> MutableMapping[str, str]:
+        """As they will be sent; names in any case."""
+        return self.native.headers  # type: ignore[no-any-return]
 
     def header(self, name: str) -> str | None:
         return self.native.headers.get(name)  # type: ignore[no-any-return]

@@ -198,8 +198,9 @@ def transports(module: ModuleType) -> Transports:  # noqa: C901 - six small clas
             native = _outgoing(call)
             io = call.io
             assert isinstance(io, SyncIO)
-            sending = Sending(call)
+            sending, around = Sending(call), call.run.around
             token = under_way.set(True) if self.seat.recorder.instrumented else None
+            entered = around.enter() if around is not None else None
             try:
                 if io.deadline is None:
                     answer = self.inner.handle_request(native)
@@ -212,6 +213,8 @@ def transports(module: ModuleType) -> Transports:  # noqa: C901 - six small clas
                 sending.failed(error)
                 raise
             finally:
+                if around is not None:
+                    around.leave(entered)
                 if token is not None:
                     under_way.set(token.old_value is True)  # a send that is dropped may end in another context
             return _received(call, sending, answer, _SyncSource(answer.stream, errors)), answer
@@ -267,8 +270,9 @@ def transports(module: ModuleType) -> Transports:  # noqa: C901 - six small clas
 
         async def _exchange(self, call: Call) -> tuple[Stream, Any]:
             native = _outgoing(call)
-            sending = Sending(call)
+            sending, around = Sending(call), call.run.around
             token = under_way.set(True) if self.seat.recorder.instrumented else None
+            entered = around.enter() if around is not None else None
             try:
                 answer = await self.inner.handle_async_request(native)
             except Exception as error:
@@ -277,6 +281,8 @@ def transports(module: ModuleType) -> Transports:  # noqa: C901 - six small clas
                 sending.failed(error)
                 raise
             finally:
+                if around is not None:
+                    around.leave(entered)
                 if token is not None:
                     under_way.set(token.old_value is True)  # a send that is dropped may end in another context
             return _received(call, sending, answer, _AsyncSource(answer.stream, errors)), answer
