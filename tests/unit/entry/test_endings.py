@@ -124,8 +124,9 @@ class TestTheReaderStops:
 
         def lose() -> None:
             create = interlay.wrap(Wire(body).for_openai(max_retries=0)).chat.completions.with_streaming_response.create
-            opened = create(model="gpt-4o-mini", messages=MESSAGES, stream=True, **options)
-            chunks = opened.__enter__().iter_bytes()
+            with interlay.using(session="lost in a cycle"):
+                opened = create(model="gpt-4o-mini", messages=MESSAGES, stream=True, **options)
+                chunks = opened.__enter__().iter_bytes()
             next(chunks)
             cycle: list[Any] = [opened, chunks]
             cycle.append(cycle)
@@ -134,7 +135,9 @@ class TestTheReaderStops:
         contextvars.Context().run(lose)
         gc.collect()
         assert interlay.flush(60).done
-        assert records.one().end in ("lost", "closed", "complete")
+        # The collector may have found streams of other tests too.
+        (record,) = [record for record in records.all() if record.identity.session == "lost in a cycle"]
+        assert record.end in ("lost", "closed", "complete")
         assert body.closed == 1
 
     @BOTH
@@ -149,6 +152,19 @@ class TestTheReaderStops:
         with pytest.raises(KeyboardInterrupt):
             read()
         assert records.one().end == "cancelled"
+        assert body.closed == 1
+
+    @pytest.mark.parametrize("count", [1, len(OPENAI_EVENTS)])
+    def test_ctrl_c_while_it_waits_is_cancelled_unless_it_was_over(self, records: Records, count: int) -> None:
+        body = Body(OPENAI_EVENTS[:count], breaks=KeyboardInterrupt())
+        client = interlay.wrap(Wire(body).for_openai(max_retries=0))
+        create = client.chat.completions.with_streaming_response.create
+        with (
+            pytest.raises(KeyboardInterrupt),
+            create(model="gpt-4o-mini", messages=MESSAGES, stream=True) as response,
+        ):
+            list(response.iter_bytes())
+        assert records.one().end == ("cancelled" if count == 1 else "complete")
         assert body.closed == 1
 
     @BOTH
@@ -228,6 +244,14 @@ class TestAsync:
         with pytest.raises(asyncio.CancelledError):
             self.run(body, cancel=True)
         assert records.one().end == "cancelled"
+        assert body.closed == 1
+
+    @pytest.mark.timeout(60)
+    def test_a_provider_that_is_slow_to_close_after_its_last_event(self, records: Records) -> None:
+        """The SDK waits a tenth of a second for it, then cancels the read: the answer is complete all the same."""
+        body = Body(OPENAI_EVENTS, hangs=True)
+        self.run(body)
+        assert records.one().end == "complete"
         assert body.closed == 1
 
     def test_a_timeout_surfaces_as_the_librarys_own(self, records: Records) -> None:

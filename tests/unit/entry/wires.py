@@ -83,7 +83,7 @@ REFUSED = {"error": {"type": "overloaded_error", "message": "later"}}
 class Body(httpx2.SyncByteStream, httpx2.AsyncByteStream):
     """A body in network chunks, that may break or hang after them, and knows whether it was released."""
 
-    def __init__(self, chunks: Sequence[bytes], *, breaks: Exception | None = None, hangs: bool = False) -> None:
+    def __init__(self, chunks: Sequence[bytes], *, breaks: BaseException | None = None, hangs: bool = False) -> None:
         self.chunks = chunks
         self.breaks = breaks
         self.hangs = hangs

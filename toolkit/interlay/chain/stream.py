@@ -264,7 +264,7 @@ class Stream:
             error = sys.exc_info()[1]
             if isinstance(error, BaseException) and not isinstance(error, Exception | GeneratorExit):
                 # The reader closes because its task is being cancelled, or for Ctrl-C.
-                self._tell("cancelled", Failure(type="cancelled"))
+                self._tell("cancelled", Failure(type="cancelled"), outside=True)
             else:
                 self._tell("closed", outside=True)
         await self.release()
@@ -287,7 +287,7 @@ class Stream:
             kind = error.kind if isinstance(error, WireError) else type(error).__name__
             self._tell("error", Failure(type=kind), outside=True)
         else:
-            self._tell("cancelled", Failure(type="cancelled"))
+            self._tell("cancelled", Failure(type="cancelled"), outside=True)
 
     async def release(self) -> None:
         """Give the connection back, once, whatever is cancelled meanwhile."""
@@ -421,8 +421,8 @@ class Stream:
                 self.monitor.finish(perf_counter())
             if tracker.failure is not None:
                 end, failure = "error", tracker.failure
-            elif tracker.finished and (end != "error" or self._flushed or not self._stages):
-                # In an error, what a stage still held has not reached the reader.
+            elif tracker.finished and (end in ("closed", "lost") or self._flushed or not self._stages):
+                # In an error or a cancellation, what a stage still held has not reached the reader.
                 end, failure = "complete", None
         if self.status >= 400 and end in ("closed", "lost", "complete"):
             end = "error"
