@@ -24,6 +24,7 @@ from tests.unit.entry.wires import (
 )
 
 import interlay
+from interlay.chain import aio
 
 
 class Records:
@@ -253,6 +254,17 @@ class TestAsync:
         self.run(body)
         assert records.one().end == "complete"
         assert body.closed == 1
+
+    @pytest.mark.timeout(60)
+    def test_a_connection_that_hangs_when_it_is_closed(
+        self, records: Records, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(aio, "_SHIELD_SECONDS", 0.01)
+        body = Body(OPENAI_EVENTS, hangs_closing=True)
+        self.run(body)
+        assert records.one().end == "complete"
+        assert body.closed == 1
+        assert "not given back" in caplog.text
 
     def test_a_timeout_surfaces_as_the_librarys_own(self, records: Records) -> None:
         body = Body(OPENAI_EVENTS[:1], hangs=True)

@@ -159,7 +159,7 @@ class TestCancelling:
                 scope.cancel()
                 await io.shield(anyio.sleep_forever)
             assert scope.cancelled_caught
-            with pytest.raises(TimeoutError):
+            with pytest.raises(WireTimeout):
                 await io.shield(anyio.sleep_forever)
 
         anyio.run(main, backend=backend)

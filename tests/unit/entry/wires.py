@@ -83,10 +83,18 @@ REFUSED = {"error": {"type": "overloaded_error", "message": "later"}}
 class Body(httpx2.SyncByteStream, httpx2.AsyncByteStream):
     """A body in network chunks, that may break or hang after them, and knows whether it was released."""
 
-    def __init__(self, chunks: Sequence[bytes], *, breaks: BaseException | None = None, hangs: bool = False) -> None:
+    def __init__(
+        self,
+        chunks: Sequence[bytes],
+        *,
+        breaks: BaseException | None = None,
+        hangs: bool = False,
+        hangs_closing: bool = False,
+    ) -> None:
         self.chunks = chunks
         self.breaks = breaks
         self.hangs = hangs
+        self.hangs_closing = hangs_closing
         self.closed = 0
 
     def __iter__(self) -> Iterator[bytes]:
@@ -108,6 +116,8 @@ class Body(httpx2.SyncByteStream, httpx2.AsyncByteStream):
 
     async def aclose(self) -> None:
         self.closed += 1
+        if self.hangs_closing:
+            await anyio.sleep_forever()
 
 
 class Wire(httpx2.BaseTransport, httpx2.AsyncBaseTransport):

@@ -54,7 +54,7 @@ class AsyncIO:
         with anyio.move_on_after(_SHIELD_SECONDS, shield=True):
             return await work()
         await anyio.lowlevel.checkpoint_if_cancelled()
-        raise TimeoutError(f"not done within {_SHIELD_SECONDS:g} seconds")
+        raise WireTimeout(f"not done within {_SHIELD_SECONDS:g} seconds", phase="deadline")
 
     def later(self, work: Callable[[], None]) -> bool:
         return self.runner.submit(work)

@@ -40,7 +40,8 @@ class IO(Protocol):
         ...
 
     async def shield(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Run ``work`` to its end, whatever is cancelled meanwhile."""
+        """Run ``work`` to its end, whatever is cancelled meanwhile. Raises ``WireTimeout`` for work that takes
+        longer than a release may: five seconds, in async."""
         ...
 
     def later(self, work: Callable[[], None]) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from interlay.chain.current import current
 from interlay.chain.io import IO
 from interlay.chain.monitor import Monitor
-from interlay.model.errors import WireError
+from interlay.model.errors import WireError, WireTimeout
 from interlay.model.protocols import WireEvent
 from interlay.model.record import End, Failure
 
@@ -293,7 +293,11 @@ class Stream:
         """Give the connection back, once, whatever is cancelled meanwhile."""
         if not self._released:
             self._released = True
-            await self._io.shield(self.source.close)
+            try:
+                await self._io.shield(self.source.close)
+            except WireTimeout:
+                # The reader has its answer: that its connection hangs is no error of the call.
+                logger.warning("a connection was not given back in time; it is left to itself")
 
     def release_now(self) -> None:
         """The same from code that cannot await, in the synchronous colour."""
