@@ -1,13 +1,15 @@
 """Spans and figures in a program that has OpenTelemetry set up itself: in its own provider, by its own rules.
 
 Spans are begun when a call begins and ended when it has ended, so its sampler, processors, limits and parents are all
-respected. Nothing is ever made current: a stream is read in the program's own code, and a span attached round a
+respected. A call's span is current while its request is sent, so that what an instrumentation of the HTTP library makes
+stands under it, and at no other time: a stream is read in the program's own code, and a span attached round a
 ``yield`` would be current there. The context is taken once, at the start, and handed on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from contextvars import Token
 from typing import Any, Final, NamedTuple, cast
 
@@ -17,7 +19,7 @@ from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode,
 
 from interlay.chain.call import Call
 from interlay.chain.chain import Chain
-from interlay.chain.current import Function
+from interlay.chain.current import Function, Parent
 from interlay.chain.layer import Role
 from interlay.chain.recorder import Observe
 from interlay.chain.run import Run
@@ -49,7 +51,8 @@ class Trace(Observe):
         vocabulary: whose names they use.
         content_limit: bytes of messages an attribute may hold, where records keep messages; 0 leaves them out.
         propagate: tell the provider where in the trace its request stands, in the way the program has set for its
-            own requests (``traceparent``).
+            own requests (``traceparent``). Where nothing is current, a call whose request has such a header stands
+            under the span that it names.
         version: of the instrumentation scope.
     """
 
@@ -78,7 +81,7 @@ class _Begun(NamedTuple):
 
 
 class _Around:
-    """Makes a function's span current while the function is at work."""
+    """Makes a function's span current while the function is at work, a call's while it is sent."""
 
     __slots__ = ("_span",)
 
@@ -89,7 +92,10 @@ class _Around:
         return contexts.attach(trace.set_span_in_context(self._span))
 
     def leave(self, entered: object) -> None:
-        contexts.detach(cast("Token[contexts.Context]", entered))
+        token = cast("Token[contexts.Context]", entered)
+        # Not `detach`, which logs an error where a send was dropped and ends in a context that it never was in.
+        with suppress(ValueError):
+            token.var.reset(token)
 
 
 class LiveSpans:
@@ -104,12 +110,13 @@ class LiveSpans:
 
     def on_start(self, call: Call) -> None:
         """A call enters the chain."""
-        context = contexts.get_current()
-        parent = call.parent
-        if isinstance(parent, Call) and parent.trace is not None and parent.trace.span_id is not None:
-            # What a layer does stands under its call, which is nowhere current. A function's span is.
-            context = trace.set_span_in_context(trace.NonRecordingSpan(_context(parent.trace)), context)
+        if call.run.around is not None:
+            return  # it has a span in another provider
+        context = _around(call.parent)
         outer = trace.get_current_span(context)
+        if not outer.get_span_context().is_valid and "traceparent" in call.request.headers:
+            context = propagate.extract(call.request.headers, context)
+            outer = trace.get_current_span(context)
         whole = self._tells_whole(call.chain)
         name, kind, facts = _beginning(call, whole=whole)
         names = self._told.vocabulary.names
@@ -118,9 +125,9 @@ class LiveSpans:
         span = self._tracer.start_span(name, context, kind, attributes, (), began_ns)
         if not self._place(call.run, span, outer):
             return
-        headers: Any = getattr(getattr(call.request, "native", None), "headers", None)
-        if self._propagate and headers is not None:
-            propagate.inject(headers, trace.set_span_in_context(span, context))
+        call.run.around = _Around(span)
+        if self._propagate:
+            propagate.inject(call.request.headers, trace.set_span_in_context(span, context))
         if span.is_recording():
             self._keep(call.id, _Begun(span, name, attributes, whole, _tells_usage(outer, call)))
 
@@ -144,14 +151,13 @@ class LiveSpans:
 
     def on_begin(self, function: Function) -> None:
         """An observed function begins. Its span is current while it is at work."""
+        if function.around is not None:
+            return  # it has a span in another provider
         name, facts = f"{known.FUNCTIONS[function.kind]} {function.name}", known.called(function.kind, function.name)
         names = self._told.vocabulary.names
         attributes = {names[fact]: value for fact, value in facts.items() if fact in names}
         began_ns = int(function.started_at * 1_000_000) * 1000
-        context = contexts.get_current()
-        parent = function.parent
-        if isinstance(parent, Call) and parent.trace is not None and parent.trace.span_id is not None:
-            context = trace.set_span_in_context(trace.NonRecordingSpan(_context(parent.trace)), context)
+        context = _around(function.parent)
         span = self._tracer.start_span(name, context, SpanKind.INTERNAL, attributes, (), began_ns)
         if not self._place(function, span, trace.get_current_span(context)):
             return
@@ -294,6 +300,15 @@ def before_reading(meter_provider: metrics.MeterProvider | None, version: str, f
         return ()
 
     metrics.get_meter(SCOPE, version, meter_provider).create_observable_gauge("interlay.waiting", [observe])
+
+
+def _around(parent: Parent | None) -> contexts.Context:
+    """The context that something begins in. What a layer does stands under its call, which is nowhere current; what
+    is done in a function under its span, which is."""
+    context = contexts.get_current()
+    if isinstance(parent, Call) and parent.trace is not None and parent.trace.span_id is not None:
+        return trace.set_span_in_context(trace.NonRecordingSpan(_context(parent.trace)), context)
+    return context
 
 
 def _beginning(call: Call, *, whole: bool) -> tuple[str, SpanKind, known.Facts]:

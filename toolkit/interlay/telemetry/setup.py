@@ -22,7 +22,7 @@ from interlay.telemetry.sending import Endpoint, HTTPTransport, Signal, Transpor
 from interlay.telemetry.settings import OTLP, Destination
 from interlay.telemetry.shipping import Delivery, Shipper
 from interlay.telemetry.sources import JournalSource, MemorySource, Source
-from interlay.telemetry.spans import trace_within
+from interlay.telemetry.spans import trace_of, trace_within, traceparent
 
 Export = OTLP | str | Sequence[OTLP | str] | bool | None
 """Where to: an ``OTLP``, the URL of one, several of both, False for nowhere, None for what the environment says."""
@@ -38,11 +38,18 @@ class _Listening(Protocol):
 
 
 class _Places:
-    """Says of a call that is made in another one where in its trace it stands; others are told by their ids."""
+    """Says of a call that is made in another one, or whose request names a span, where in its trace it stands; others
+    are told by their ids. Who named a span to the provider now names the call's own."""
 
     def on_start(self, call: Call) -> None:
-        if call.parent is not None and call.run.trace is None:
-            call.run.trace = trace_within(call.parent)
+        run, headers = call.run, call.request.headers
+        if run.trace is None and call.parent is not None:
+            run.trace = trace_within(call.parent)
+        if "traceparent" in headers:
+            if run.trace is None:
+                run.trace = trace_of(headers["traceparent"])
+            if run.trace is not None:
+                headers["traceparent"] = traceparent(run.trace, call.id)
 
     def on_end(self, record: Record) -> None:
         """Nothing: observers are taken back by this method."""

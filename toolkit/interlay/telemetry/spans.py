@@ -16,6 +16,7 @@ span.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -162,6 +163,25 @@ def trace_within(parent: Parent) -> Trace:
         top = top.parent
     trace = trace_id(getattr(top, "call_id", top.id)).hex()
     return Trace(trace_id=trace, parent_span_id=root_span_id(parent.id).hex(), flags=1)
+
+
+_TRACEPARENT: Final = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})(?P<span>[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})(-.*)?"
+)
+"""W3C trace context; versions to come may say more at the end."""
+
+
+def trace_of(header: str) -> Trace | None:
+    """Where a call stands whose request has this ``traceparent``; None where it says nothing that can be read."""
+    said = _TRACEPARENT.fullmatch(header.strip())
+    if said is None:
+        return None
+    return Trace(trace_id=said["trace"], parent_span_id=said["span"], flags=int(said["flags"], 16) & 1)
+
+
+def traceparent(place: Trace, record_id: str) -> str:
+    """The header by which a provider is told where in a trace its request stands."""
+    return f"00-{place.trace_id}-{place.span_id or root_span_id(record_id).hex()}-{place.flags:02x}"
 
 
 class _Ids:
