@@ -68,7 +68,7 @@ def main() -> None:
     else:
         context: Any = multiprocessing.get_context(method)
         again = {"initializer": begin, "initargs": (url, journal)} if method != "fork" else {}
-        with context.Pool(2, **again) as pool:
+        with context.Pool(2, maxtasksperchild=1, **again) as pool:  # or one child may do the work of both
             told = pool.map(calls, ["child 0", "child 1"], chunksize=1)
             pool.close()
             pool.join()

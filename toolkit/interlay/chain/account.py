@@ -62,6 +62,11 @@ def record(run: Run) -> Record:
     """The record of a sealed run."""
     call, monitor = run.call, run.monitor
     assert call is not None
+    end, failure = run.end, run.failure
+    if end is None:
+        assert monitor is not None
+        end, failure = monitor.verdict()
+        run.sendings[-1].error = failure
     outline, route, body = call.outline, call.route, call.body_kind
     attempts = tuple(
         [sending.attempt or attempt(run, call, sending) for sending in run.sendings if sending.seconds is not None]
@@ -110,8 +115,8 @@ def record(run: Run) -> Record:
         duration=run.duration,
         time_to_first_event=first if streamed else None,
         overhead=run.overhead,
-        end=run.end,
-        error=_clean(run, call, run.failure) if run.failure is not None else None,
+        end=end,
+        error=_clean(run, call, failure) if failure is not None else None,
         parameters=outline.parameters,
         response=answered,
         server=route.server,

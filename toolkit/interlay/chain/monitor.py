@@ -10,9 +10,12 @@ from typing import Final
 from interlay.chain.codings import Inflate
 from interlay.model.errors import DecodeError
 from interlay.model.protocols import Framer, Tracker, WireEvent
-from interlay.model.record import Chunks
+from interlay.model.record import Chunks, End, Failure
 
 logger = logging.getLogger("interlay.wire")
+
+CUT: Final = Failure(type="cut")
+"""Bytes ended before the dialect's terminal event."""
 
 KEPT: Final = 4 * 1024 * 1024
 """Bytes of one body, or of one event, that are held to be read. Beyond it a body is opaque."""
@@ -35,7 +38,7 @@ class Monitor:
     """
 
     __slots__ = (
-        "_body", "_framer", "_gaps", "_head", "_inflate", "_kept", "_noted", "_size", "_spill", "_tail",
+        "_body", "_framer", "_gaps", "_head", "_inflate", "_kept", "_noted", "_over", "_size", "_spill", "_tail",
         "_terminal", "_waiting",
         "bytes", "chunks", "damaged", "events", "first_at", "last_at", "opaque", "tracker",
     )  # fmt: skip
@@ -70,9 +73,11 @@ class Monitor:
         self._body: list[bytes] = []
         self._size = 0
         self._head = b""
-        self._tail: deque[bytes] = deque()
+        self._tail: deque[bytes] | None = None
         self._noted: list[tuple[bytes | list[WireEvent], float]] = []
         self._waiting = 0
+        self._over = False
+        """Whether a body has come to its end and was not read yet."""
 
     @property
     def streamed(self) -> bool:
@@ -84,9 +89,9 @@ class Monitor:
         """The event that the dialect declared to be the last, once it has come."""
         return self._terminal
 
-    def note(self, chunk: bytes, now: float) -> None:
+    def note(self, chunk: bytes, now: float) -> bytes:
         """Look at a network chunk, but not yet: a row of them takes a third of the time that each takes alone, among
-        the reader's own work."""
+        the reader's own work. Gives the chunk."""
         self.bytes += len(chunk)
         if self.first_at is None and self._framer is None:
             self.first_at = now
@@ -94,6 +99,7 @@ class Monitor:
         self._waiting += len(chunk)
         if self._waiting > ENDS or len(self._noted) >= _ROW:
             self.catch_up()
+        return chunk
 
     def cut(self, chunk: bytes, now: float) -> list[WireEvent]:
         """The events that a network chunk completes, which are looked at with the next row. Never raises."""
@@ -117,11 +123,15 @@ class Monitor:
 
     def catch_up(self) -> None:
         """Look at what was noted."""
-        noted, self._noted, self._waiting = self._noted, [], 0
-        for what, now in noted:
-            events = self._events(what) if isinstance(what, bytes) else what
-            if events:
-                self._track(events, now)
+        if self._noted:
+            noted, self._noted, self._waiting = self._noted, [], 0
+            for what, now in noted:
+                events = self._events(what) if isinstance(what, bytes) else what
+                if events:
+                    self._track(events, now)
+        if self._over:
+            self._over = False
+            self._read()
 
     def _events(self, chunk: bytes) -> list[WireEvent]:
         if self._inflate is None:
@@ -138,25 +148,31 @@ class Monitor:
         return events
 
     def finish(self, now: float) -> list[WireEvent]:
-        """The end of bytes: the last unfinished event, or the whole body for the tracker."""
-        if self._noted:
-            self.catch_up()
-        if self._framer is not None:
-            return self._track(self._framer.finish(), now) if not self.opaque else []
-        if self.tracker is not None:
-            try:
-                if not self.opaque:
-                    self.tracker.body(self.body())
-                elif self._tail:
-                    self.tracker.tail(b"".join(self._tail))
-            except Exception:  # noqa: BLE001 - our fault is not the caller's
-                self._distrust()
-        return []
+        """The end of bytes: gives the last unfinished event. A body is read when somebody wants to know of it."""
+        if self._framer is None:
+            self._over = self.tracker is not None
+            return []
+        self.catch_up()
+        return self._track(self._framer.finish(), now) if not self.opaque else []
+
+    def verdict(self) -> tuple[End, Failure | None]:
+        """What bytes that simply end here have come to."""
+        self.catch_up()
+        tracker = self.tracker
+        if tracker is None:
+            return "complete", None
+        if tracker.failure is not None:
+            return "error", tracker.failure
+        if self.opaque or tracker.finished or tracker.ended_well:
+            return "complete", None
+        return "error", CUT
 
     def body(self) -> bytes:
         """The plain body so far, unless it is opaque: then its first and last bytes."""
+        if self._noted:
+            self.catch_up()
         if self.opaque:
-            return self._head + b"".join(self._tail)
+            return self._head + b"".join(self._tail or ())
         if len(self._body) > 1:
             self._body = [b"".join(self._body)]
         return self._body[0] if self._body else b""
@@ -188,9 +204,19 @@ class Monitor:
 
     def forget(self) -> None:
         """Let go of what was held."""
-        self._body, self.events = [], None
+        self._body, self.events, self._tail = [], None, None
         self._noted.clear()
-        self._tail.clear()
+
+    def _read(self) -> None:
+        """Tell the tracker of a whole body."""
+        assert self.tracker is not None
+        try:
+            if not self.opaque:
+                self.tracker.body(self.body())
+            elif self._tail:
+                self.tracker.tail(b"".join(self._tail))
+        except Exception:  # noqa: BLE001 - our fault is not the caller's
+            self._distrust()
 
     def _look(self, piece: bytes) -> list[WireEvent]:
         if self.opaque:
@@ -249,6 +275,7 @@ class Monitor:
         # Not joined: what is held would be there twice.
         held, self._body = self._body, []
         self.opaque = True
+        self._tail = deque()
         for piece in held:
             self._head += piece[: ENDS - len(self._head)]
             if len(self._head) >= ENDS:

@@ -25,10 +25,11 @@ logger = logging.getLogger("interlay.record")
 
 RING: Final = 1_000
 """Records kept in memory."""
-_BATCH: Final = 16
+_ROW: Final = 64
 """Sealed runs that may wait for their records to be made: in a row that takes half the time. The runner does not do
 it, as memory that another core has freed is slow to use again: this took twice the time (November 2026)."""
-_SMALL: Final = 64 * 1024
+_ROW_BYTES: Final = 256 * 1024
+"""What they may hold together of requests and responses."""
 _RING_BYTES: Final = 64 * 1024 * 1024
 """Contents kept in memory: the oldest records go first."""
 
@@ -139,12 +140,6 @@ class Ring:
             self._bytes = 0
 
 
-def _is_small(run: Run) -> bool:
-    monitor, call = run.monitor, run.call
-    body = call.request.body if call is not None else None
-    return (monitor is None or monitor.bytes <= _SMALL) and (body is None or len(body) <= _SMALL)
-
-
 class Recorder:
     """Takes every sealed record of the chains that share it: one a process, made by ``entry``."""
 
@@ -175,6 +170,7 @@ class Recorder:
         self.process = object()
         """Stands for this process, and for none that is forked from it."""
         self._pending: deque[Run | Record] = deque()
+        self._waiting = 0
         self._lock = threading.Lock()
         # Reentrant, as the price book may log, and a program's log handler may look at records.
         self._settling = threading.RLock()
@@ -215,8 +211,8 @@ class Recorder:
         if run.process is not self.process:
             return  # a copy, in a child that was forked meanwhile: the run is its parent's
         journal, observers = self.journal, run.observers
-        if journal is None and not observers and not self.listens and not run.keeps_contents and _is_small(run):
-            self._wait_for(run)
+        if journal is None and not observers and not self.listens and not run.keeps_contents:
+            self._wait_for(run, run.weight)
             return
         self.settle()
         record = self._record(run)
@@ -226,7 +222,7 @@ class Recorder:
     def keep(self, record: Record) -> None:
         """Take a record that was made already: that of a function. Never raises."""
         if self.journal is None and not self.listens:
-            self._wait_for(record)
+            self._wait_for(record, 0)
             return
         self.settle()
         self.ring.append(record)
@@ -237,6 +233,7 @@ class Recorder:
         if not self._pending:
             return
         with self._settling:
+            self._waiting = 0
             while self._pending:
                 sealed = self._pending.popleft()
                 if isinstance(sealed, Record):
@@ -244,10 +241,11 @@ class Recorder:
                 else:
                     self._record(sealed)
 
-    def _wait_for(self, sealed: Run | Record) -> None:
+    def _wait_for(self, sealed: Run | Record, weight: int) -> None:
         """Nobody waits for this one: it has its turn with others."""
         self._pending.append(sealed)
-        if len(self._pending) >= _BATCH:
+        self._waiting += weight
+        if len(self._pending) >= _ROW or self._waiting > _ROW_BYTES:
             self.settle()
 
     def _hand_out(self, record: Record, observers: tuple[Guarded, ...]) -> None:

@@ -84,7 +84,7 @@ class Sending:
     def _over(self, failure: Failure | None) -> None:
         self.error = failure
         self.seconds = perf_counter() - self.started
-        call = self.call
+        call, self.headers = self.call, None
         if call is not None and call.run.is_watched:
             self.attempt = attempt(call.run, call, self)
             call.run.recorder.attempted(call, self.attempt)
@@ -137,8 +137,9 @@ class Run:
         """Whether somebody wants to know of attempts at once."""
         return bool(self.observers) or self.recorder.listens
 
-    def seal(self, call: Call, end: End, failure: Failure | None, stream: Stream | None) -> None:
-        """The run is over: nothing changes any more, and the recorder has it. Only the first call counts."""
+    def seal(self, call: Call, end: End | None, failure: Failure | None, stream: Stream | None) -> None:
+        """The run is over: nothing changes any more, and the recorder has it. Only the first call counts. Without an
+        ``end`` it is the one that the response's body tells of."""
         if self.sealed:
             return
         self.sealed = True
@@ -163,11 +164,18 @@ class Run:
             self.on_error(call)
         self.recorder.take(self)
 
+    @property
+    def weight(self) -> int:
+        """Bytes that it holds of request and response, about."""
+        monitor, call = self.monitor, self.call
+        body = call.request.body if call is not None else None
+        return (len(body) if body is not None else 0) + (monitor.bytes if monitor is not None else 0)
+
     def forget(self) -> None:
         """Let go of the call and of what was held of its responses: the record is made."""
         self.call = self.monitor = None
         for sending in self.sendings:
-            sending.monitor = sending.call = sending.headers = None
+            sending.monitor = sending.call = None
 
 
 def refusal(call: Call, status: int, headers: Mapping[str, str], body: bytes) -> Failure:

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("interlay.stream")
 
-CUT: Final = Failure(type="cut")
-"""Bytes ended before the dialect's terminal event."""
-
 
 class Source(Protocol):
     """Where a response's bytes come from, in the caller's colour."""
@@ -107,8 +104,8 @@ class Stream:
         self.status = status
         self._io: IO = call.io
         self._sealing: Call | None = None
-        self._hooks: list[Hook] = []
-        self._stages: list[Stage] = []
+        self._hooks: tuple[Hook, ...] = ()
+        self._stages: tuple[Stage, ...] = ()
         self._filter: Filter | None = None
         self._recover: Recover | None = None
         self._inner = 0
@@ -118,7 +115,7 @@ class Stream:
         """A pull that is not done by this point of ``io.monotonic()`` ends the stream in a time-out."""
         self.end: End | None = None
         self.failure: Failure | None = None
-        self._held: list[bytes] = []
+        self._held: tuple[bytes, ...] = ()
         self.spent = 0.0
         """Seconds that reading took beyond waiting for the source."""
         self.ahead = 0.0
@@ -151,7 +148,7 @@ class Stream:
         if self._told:
             _call(hook, self.end or "complete", self.failure)
         else:
-            self._hooks.append(hook)
+            self._hooks = (*self._hooks, hook)
 
     def seals(self, call: Call) -> None:
         """Let the run of ``call`` end with this stream, after all hooks."""
@@ -164,7 +161,7 @@ class Stream:
         """Put a stage outside those that are there."""
         if not self.staged:
             self.monitor.spill()
-        self._stages.append(stage)
+        self._stages = (*self._stages, stage)
 
     def filter(self, filter: Filter) -> None:
         """Put a filter inside all stages."""
@@ -187,7 +184,9 @@ class Stream:
         """The next bytes for the reader; empty at the end, and ever after. Raises what the source raises."""
         if self._held:
             self._deliver()
-            return self._held.pop(0)
+            chunk, *held = self._held
+            self._held = tuple(held)
+            return chunk
         if self._told:
             return b""
         try:
@@ -226,11 +225,12 @@ class Stream:
             self._deliver()
         return out
 
-    def forward(self, chunk: bytes, now: float) -> bytes:
-        """Look at a chunk that came; gives what of it goes on where there is no stage."""
-        if self._filter is None:
-            self.monitor.note(chunk, now)
-            return chunk
+    @property
+    def forward(self) -> Callable[[bytes, float], bytes]:
+        """What looks at a chunk that came, and when; it gives what of it goes on where there is no stage."""
+        return self.monitor.note if self._filter is None else self._pick
+
+    def _pick(self, chunk: bytes, now: float) -> bytes:
         return self._filtered(self.monitor.cut(chunk, now))
 
     def _filtered(self, events: list[WireEvent]) -> bytes:
@@ -250,16 +250,16 @@ class Stream:
         try:
             while not self._told and self.monitor.bytes <= limit:
                 delivered, recover, held = self._delivered, self._recover, self._held
-                self._held = []
+                self._held = ()
                 chunk = await self.read()
-                self._held, self._delivered, self._recover = [*held, chunk] if chunk else held, delivered, recover
+                self._held, self._delivered, self._recover = (*held, chunk) if chunk else held, delivered, recover
         finally:
             self.ahead += perf_counter() - began
         return self.monitor.body() if self._told else None
 
     async def close(self) -> None:
         """The reader is done. Idempotent."""
-        self._held.clear()
+        self._held = ()
         if not self._told:
             error = sys.exc_info()[1]
             if isinstance(error, BaseException) and not isinstance(error, Exception | GeneratorExit):
@@ -278,7 +278,8 @@ class Stream:
             if rest and self._filter is not None and (out := self._filtered(rest)):
                 return out
         self.spent += perf_counter() - now
-        self._end_of_bytes()
+        if not self._told:
+            self._end_of_bytes()
         return b""
 
     def broke(self, error: BaseException) -> None:
@@ -360,7 +361,7 @@ class Stream:
         if self._stages and not self._drained:
             self._drained = True
             rest = self.monitor.finish(now)
-            if out := await self._through(rest, "complete" if self._whole() else "error"):
+            if out := await self._through(rest, self.monitor.verdict()[0]):
                 self._deliver()
                 return out
         if out := self.over(now):
@@ -368,20 +369,16 @@ class Stream:
         await self.release()
         return b""
 
-    def _whole(self) -> bool:
-        """Whether an end of bytes here is no cut."""
-        tracker = self.monitor.tracker
-        return tracker is None or self.monitor.opaque or tracker.finished or tracker.ended_well
-
     def _end_of_bytes(self) -> None:
-        self.monitor.catch_up()
-        tracker = self.monitor.tracker
-        if tracker is not None and tracker.failure is not None:
-            self._tell("error", tracker.failure)
-        elif self.status >= 400 or self._whole():
-            self._tell("complete")
-        else:
-            self._tell("error", CUT)
+        call, monitor = self._sealing, self.monitor
+        if call is None or self._hooks or monitor.streamed or self.status >= 400 or call.run.is_watched:
+            self._tell(*monitor.verdict())
+            return
+        # Nobody asks before there is a record what the body says: then it is read, and the end told from it.
+        self._told = True
+        if self.sending is not None:
+            self.sending.ended(None)
+        call.run.seal(call, None, None, self)
 
     async def _recovered(self, error: WireError) -> bool:
         recover, self._recover = self._recover, None
@@ -406,7 +403,7 @@ class Stream:
             fresh.on_end(hook)
         self.source, self.monitor, self.status, self.sending = fresh.source, fresh.monitor, fresh.status, fresh.sending
         self._hooks, self._inner, self._recover = fresh._hooks, fresh._inner, fresh._recover
-        self._stages = [*fresh._stages, *(stage for stage in self._stages if stage not in fresh._stages)]
+        self._stages = (*fresh._stages, *(stage for stage in self._stages if stage not in fresh._stages))
         self.expire(fresh.deadline)
         self._released = False
         fresh._told = fresh._released = True
@@ -437,7 +434,7 @@ class Stream:
             except Exception:
                 logger.exception("the end of an attempt could not be recorded")
         if self._hooks:
-            hooks, self._hooks = self._hooks, []
+            hooks, self._hooks = self._hooks, ()
             for hook in hooks:
                 _call(hook, end, failure)
         if (call := self._sealing) is not None:

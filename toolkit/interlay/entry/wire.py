@@ -401,10 +401,12 @@ class _SyncSource:
         return b""
 
     async def close(self) -> None:
-        self._stream.close()
+        self.abandon()
 
     def abandon(self) -> None:
-        self._stream.close()
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
 
 
 class _AsyncSource:
