@@ -43,6 +43,10 @@ class WireRequest(Protocol):
         """The credentials this request carries, in headers and in its URL."""
         ...
 
+    def forget(self) -> None:
+        """Let go of all but method and body: it was answered, and nobody asks for its secrets any more."""
+        ...
+
 
 class Route:
     """What is known of a request from its method and URL alone. Made once for each, and shared."""

@@ -155,6 +155,15 @@ class Monitor:
         self.catch_up()
         return self._track(self._framer.finish(), now) if not self.opaque else []
 
+    @property
+    def can_wait(self) -> bool:
+        """Whether a body may as well be read later: it is here, plain, and tells of no error."""
+        noted = self._noted
+        if self._framer is not None or self._inflate is not None or len(noted) != 1 or self.opaque:
+            return False
+        body = noted[0][0]
+        return isinstance(body, bytes) and b'"error"' not in body
+
     def verdict(self) -> tuple[End, Failure | None]:
         """What bytes that simply end here have come to."""
         self.catch_up()

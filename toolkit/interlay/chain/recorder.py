@@ -212,7 +212,7 @@ class Recorder:
             return  # a copy, in a child that was forked meanwhile: the run is its parent's
         journal, observers = self.journal, run.observers
         if journal is None and not observers and not self.listens and not run.keeps_contents:
-            self._wait_for(run, run.weight)
+            self._wait_for(run, run.wait())
             return
         self.settle()
         record = self._record(run)

@@ -164,12 +164,17 @@ class Run:
             self.on_error(call)
         self.recorder.take(self)
 
-    @property
-    def weight(self) -> int:
-        """Bytes that it holds of request and response, about."""
+    def wait(self) -> int:
+        """Its record is made later. Gives about how many bytes it holds until then: of a call that went well, in a
+        chain that nobody has put a layer into, no more than the two bodies. An HTTP library's request is a hundred
+        objects, and what is held long makes memory cold for the calls to come."""
         monitor, call = self.monitor, self.call
-        body = call.request.body if call is not None else None
-        return (len(body) if body is not None else 0) + (monitor.bytes if monitor is not None else 0)
+        if call is None:
+            return 0
+        request, chain = call.request, call.chain
+        if self.failure is None and len(self.sendings) == 1 and chain is not None and not chain.layers:
+            request.forget()
+        return (len(request.body) if request.body is not None else 0) + (monitor.bytes if monitor is not None else 0)
 
     def forget(self) -> None:
         """Let go of the call and of what was held of its responses: the record is made."""

@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable
 from time import perf_counter
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from interlay.chain.current import current
 from interlay.chain.io import IO
@@ -371,10 +371,10 @@ class Stream:
 
     def _end_of_bytes(self) -> None:
         call, monitor = self._sealing, self.monitor
-        if call is None or self._hooks or monitor.streamed or self.status >= 400 or call.run.is_watched:
+        if call is None or self._hooks or self.status >= 400 or not monitor.can_wait or call.run.is_watched:
             self._tell(*monitor.verdict())
             return
-        # Nobody asks before there is a record what the body says: then it is read, and the end told from it.
+        # Nobody asks what the body says before there is a record: then it is read, and the end told from it.
         self._told = True
         if self.sending is not None:
             self.sending.ended(None)

@@ -23,7 +23,7 @@ class HTTPRequest:
     __slots__ = ("_secrets", "body", "kind", "method", "module", "native")
 
     def __init__(self, native: Any, module: ModuleType) -> None:
-        self.native = native
+        self.native: Any = native
         self.module = module
         self.method: str = native.method
         self.kind: BodyKind = "open"
@@ -71,6 +71,9 @@ class HTTPRequest:
                 found.update(dict.fromkeys((url.username, url.password)))
             self._secrets = tuple(value for value in found if value)
         return self._secrets
+
+    def forget(self) -> None:
+        self.native = None
 
     def rebuilt(self, body: bytes | None, accept_encoding: str | None) -> Any:
         """The same request with another body, or with other codings accepted."""
