@@ -191,6 +191,16 @@ class TestUsage:
         assert (tracker.usage.input_tokens, tracker.usage.output_tokens) == (5, 2)
         assert tracked(said({"text": "a"}, usageMetadata={"trafficType": "ON_DEMAND"})).usage is None
 
+    def test_of_a_cut_stream_that_counted_its_answer_so_far_the_output_is_estimated_at_no_less(self) -> None:
+        counts = {"promptTokenCount": 5, "candidatesTokenCount": 40, "thoughtsTokenCount": 3, "totalTokenCount": 48}
+        cut = tracked(said({"text": "abcd"}, usageMetadata=counts))
+        assert cut.usage is not None
+        assert (cut.usage.input_tokens, cut.usage.output_tokens, cut.usage.reasoning_tokens) == (5, None, 0)
+        assert cut.output_tokens_estimate == 43
+        assert json.loads(bytes(cut.usage.raw)) == counts
+        cut.event(said(finish="STOP", usageMetadata=counts))
+        assert (cut.usage.input_tokens, cut.usage.output_tokens, cut.usage.reasoning_tokens) == (5, 43, 3)
+
     def test_of_a_cut_stream_that_counted_only_its_prompt_the_output_is_unknown(self) -> None:
         counts = {"promptTokenCount": 5, "totalTokenCount": 5}
         cut = tracked(said({"text": "abcd"}, usageMetadata=counts))

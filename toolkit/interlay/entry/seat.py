@@ -78,6 +78,7 @@ _WORDS: Final = frozenset(
 )
 _RETRIES: Final = "x-stainless-retry-count"
 _VERSION: Final = re.compile(r"v\d{1,2}([a-z]{1,5}\d{0,2})?\Z")
+_API_VERSION: Final = re.compile(rb"(?:\A|&)api-version=([^&]{0,64})")
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -193,15 +194,12 @@ class Seat:
 
     def _route(self, request: HTTPRequest) -> Route:
         url = request.native.url
-        key = (request.method, str(url))
+        key = (request.method, _place(url) if url.query or url.userinfo else str(url))
         route = self._routes.get(key)
         if route is None:
-            route = self._find(request.method, url)
-            # A URL that carries a query may carry a secret, and is rarely asked for twice.
-            if not url.query and not url.userinfo:
-                if len(self._routes) >= _ROUTES:
-                    self._routes.clear()
-                self._routes[key] = route
+            if len(self._routes) >= _ROUTES:
+                self._routes.clear()
+            route = self._routes[key] = self._find(request.method, url)
         return route
 
     def _find(self, method: str, url: Any) -> Route:
@@ -218,6 +216,13 @@ class Seat:
             asks_usage=asks_usage(name, url.params.get("api-version")),
             may_be_signed=may_be_signed(name),
         )
+
+
+def _place(url: Any) -> str:
+    """A URL without what may be secret in it, user and query: of the query, the one word that a route is found by."""
+    version = _API_VERSION.search(url.query)
+    path = url.raw_path.partition(b"?")[0] + (b"?" + version[1] if version is not None else b"")
+    return f"{url.scheme}://{url.host}:{url.port}{path.decode('latin-1')}"
 
 
 def int_or_0(text: str | None) -> int:

@@ -163,8 +163,8 @@ class Tracker:
 
     @property
     def usage(self) -> Usage | None:
-        """From the last counts that came, as they are cumulative. What was said beyond counts that leave the answer
-        out is not known before the end."""
+        """From the last counts that came, as they are cumulative. Before the end the answer's are only those so far:
+        they are no report of the whole, and the estimate is no less than they are."""
         if self._usage_raw is None:
             return None
         if self._usage is None:
@@ -172,10 +172,10 @@ class Tracker:
             queries = sum(each.queries for each in self._candidates.values())
             if tools := tools_of(self.model, queries):
                 usage = msgspec.structs.replace(usage, tools=tools)
-            if not self.ended_well and self.output_tokens_estimate and b'"candidatesTokenCount"' not in self._usage_raw:
+            if not self.ended_well:
+                self.output_tokens_estimate = max(self.output_tokens_estimate, float(usage.output_tokens or 0))
                 return msgspec.structs.replace(usage, output_tokens=None, reasoning_tokens=0)
-            self._usage = usage if self.ended_well else None
-            return usage
+            self._usage = usage
         return self._usage
 
     def event(self, event: WireEvent) -> None:
