@@ -40,7 +40,7 @@ def main() -> None:
             _keep("json", body, seen)
         if answered.status >= 400:
             _keep(f"{dialect.name}-error", body, seen)
-        elif body.startswith(b"{"):
+        elif body.startswith(b"{") and not dialect.outline(json.encode(asked.body)).streamed:
             _keep(f"{dialect.name}-response", body, seen)
         else:
             door = f"{dialect.name}-stream"

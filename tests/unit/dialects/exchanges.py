@@ -30,7 +30,8 @@ class Exchanged:
 
     @property
     def streamed(self) -> bool:
-        return self.status < 400 and not self.answer.lstrip().startswith(b"{")
+        """Events, or JSON lines."""
+        return self.status < 400 and (not self.answer.lstrip().startswith(b"{") or b"}\n{" in self.answer)
 
 
 def _all() -> list[Exchanged]:

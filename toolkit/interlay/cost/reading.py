@@ -43,6 +43,7 @@ MAKERS: Final[Mapping[str, str]] = {
     "anthropic-messages": "anthropic",
     "gemini": "gemini",
     "bedrock-converse": "bedrock",
+    "cohere": "cohere",
 }
 """Who made an API: the provider that is meant where none is named."""
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Final, Protocol, runtime_checkable
 
 from interlay.dialects.anthropic_messages import AnthropicMessages
+from interlay.dialects.cohere import Cohere
 from interlay.dialects.gemini import Gemini
+from interlay.dialects.ollama import Ollama
 from interlay.dialects.openai_chat import OpenAIChat
 from interlay.dialects.openai_embeddings import OpenAIEmbeddings
 from interlay.dialects.openai_responses import OpenAIResponses
@@ -17,6 +19,8 @@ DIALECTS: Final[tuple[Dialect, ...]] = (
     OpenAIResponses(),
     OpenAIEmbeddings(),
     Gemini(),
+    Cohere(),
+    Ollama(),
 )
 
 

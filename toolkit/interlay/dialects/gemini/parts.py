@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from interlay.dialects._codec import Object, a_dict, a_str, encode_node, objects, without_none
+from interlay.dialects._functions import args_of
 from interlay.dialects.gemini.names import ORIGIN, get, key, written
 from interlay.model import json
 from interlay.model.errors import DecodeError
@@ -78,17 +79,6 @@ def encode_part(part: Part, names: Mapping[str, str], *, answer: bool = False) -
 def arguments_of(value: Any) -> str:
     """The arguments of a call as JSON text."""
     return json.encode(value).decode() if value is not None else ""
-
-
-def args_of(arguments: str) -> Object:
-    """The arguments as the object that this API takes; what is none is put into one."""
-    if not arguments.strip():
-        return {}
-    try:
-        value = json.decode(arguments.encode("utf-8", "replace"))
-    except DecodeError:
-        value = arguments
-    return value if isinstance(value, dict) else {"value": value}
 
 
 def _can_be_said(part: Part, *, answer: bool) -> bool:

@@ -12,10 +12,11 @@ from typing import Any, Final
 import msgspec
 
 from interlay.dialects._codec import Object, a_dict, an_int
+from interlay.dialects._functions import args_of
 from interlay.dialects._places import Texts, changed_by, patch, said_by, strings
 from interlay.dialects.gemini.framing import END, framed_anew
 from interlay.dialects.gemini.names import get, key, snake
-from interlay.dialects.gemini.parts import SIGNATURE, args_of
+from interlay.dialects.gemini.parts import SIGNATURE
 from interlay.model import json
 from interlay.model.places import Channel, Path, TextPlace
 from interlay.model.protocols import WireEvent

@@ -8,11 +8,12 @@ import msgspec
 
 from interlay.dialects._codec import Object, a_dict, a_str, an_int, without_none
 from interlay.dialects._deltas import retold
+from interlay.dialects._functions import args_of
 from interlay.dialects._places import said_by
 from interlay.dialects.gemini import failures, figures
 from interlay.dialects.gemini.framing import END
 from interlay.dialects.gemini.names import ORIGIN
-from interlay.dialects.gemini.parts import args_of, decode_part, encode_part
+from interlay.dialects.gemini.parts import decode_part, encode_part
 from interlay.dialects.gemini.places import rewritten
 from interlay.dialects.gemini.response import wire_word, write_usage
 from interlay.dialects.gemini.tracker import finish_of, word_of

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from interlay.dialects._codec import Object, a_dict, a_str, an_int, encode_node, without_none
+from interlay.dialects._functions import read_call, write_call
 from interlay.model.messages import (
     AnyPart,
     Audio,
@@ -46,14 +47,14 @@ def _is_content(part: Reasoning) -> bool:
 
 def decode_call(item: Object) -> AnyPart:
     """One tool call: of a function, or of a custom tool, whose input is text. A nameless one is of another kind."""
-    return _decoded(item, _read_call)
+    return _decoded(item, read_call)
 
 
 def encode_call(part: Part) -> Object | None:
     """The tool call that ``part`` is; None for calls that another provider runs itself."""
     if not isinstance(part, ToolCall) or (part.server and part.origin != ORIGIN):
         return None
-    return encode_node(part, ORIGIN, _read_call_again, _write_call)
+    return encode_node(part, ORIGIN, _read_call_again, write_call)
 
 
 def decode_function(item: Object) -> AnyPart:
@@ -193,24 +194,8 @@ def _write_thinking(part: Reasoning) -> Object:
     return {"type": "thinking", "thinking": [{"type": "text", "text": part.text}]}
 
 
-def _read_call(item: Object) -> ToolCall:
-    for kind, words in (("function", "arguments"), ("custom", "input")):
-        inner = a_dict(item.get(kind))
-        name = a_str(inner.get("name")) if inner is not None else None
-        if inner is not None and name is not None:
-            return ToolCall(id=a_str(item.get("id")), name=name, arguments=a_str(inner.get(words)) or "")
-    return ToolCall(id=a_str(item.get("id")), name="")
-
-
 def _read_call_again(raw: Object) -> Any:
     return decode_call(raw)
-
-
-def _write_call(part: ToolCall) -> Object:
-    if part.raw is not None and "function" not in part.raw and "custom" in part.raw:
-        return {**without_none(id=part.id), "type": "custom", "custom": {"name": part.name, "input": part.arguments}}
-    function = {"name": part.name, "arguments": part.arguments}
-    return {**without_none(id=part.id), "type": "function", "function": function}
 
 
 def _read_function(item: Object) -> ToolCall | None:

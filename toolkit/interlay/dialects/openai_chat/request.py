@@ -18,6 +18,7 @@ from interlay.dialects._codec import (
     shell,
     without_none,
 )
+from interlay.dialects._functions import read_tool, write_tool
 from interlay.dialects.openai_chat.parts import ORIGIN
 from interlay.dialects.openai_chat.turns import NODES, decode_message, encode_message
 from interlay.model import json
@@ -192,26 +193,7 @@ def _decode_tool(item: Object) -> Tool:
 
 
 def _read_tool(item: Object) -> Tool:
-    kind = a_str(item.get("type")) or ("" if _has_first_form(item) else "function")
-    inner = a_dict(item.get(kind)) or {}
-    return Tool(
-        name=a_str(inner.get("name")) or "",
-        description=a_str(inner.get("description")),
-        parameters=a_dict(inner.get("parameters")),
-        strict=a_bool(inner.get("strict")),
-        kind=kind,
-        server=kind not in ("function", "custom"),
-        cache_control=a_dict(item.get("cache_control")),
-        raw=item,
-    )
-
-
-def _write_tool(tool: Tool) -> Object:
-    inner = without_none(description=tool.description, parameters=tool.parameters, strict=tool.strict)
-    if tool.name:
-        inner = {"name": tool.name, **inner}
-    wire = {"type": tool.kind, tool.kind: inner} if inner or not tool.server else {"type": tool.kind}
-    return {**wire, **without_none(cache_control=tool.cache_control)}
+    return read_tool(item, a_str(item.get("type")) or ("" if _has_first_form(item) else "function"))
 
 
 def _decode_first_form(item: Object) -> Tool:
@@ -249,4 +231,4 @@ def _has_form(tool: Tool) -> bool:
 def _encode_tool(tool: Tool) -> Object:
     if _is_first_form(tool):
         return encode_node(tool, ORIGIN, _read_first_form, _write_first_form)
-    return encode_node(tool, ORIGIN, _read_tool, _write_tool)
+    return encode_node(tool, ORIGIN, _read_tool, write_tool)
