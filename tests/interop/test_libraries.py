@@ -19,6 +19,10 @@ OLDER_OPENAI = Environment("older-openai", (OLD_OPENAI, NEW_ANTHROPIC, *TESTS))
 OLDER_ANTHROPIC = Environment("older-anthropic", (NEW_OPENAI, OLD_ANTHROPIC, *TESTS))
 ALIASED = Environment("aliased", ("openai[httpx2]<3", NEW_ANTHROPIC, *TESTS))
 NEITHER = Environment("neither", ())
+PROVIDERS = Environment(
+    "providers", (NEW_OPENAI, NEW_ANTHROPIC, "groq", "together", "mistralai", "cohere", "ollama", *TESTS)
+)
+"""The SDKs of five providers: two of them hold back, or bring, too much to be among the tests' own packages."""
 
 INSTALLED = {
     HTTPX: {"httpx"},
@@ -53,6 +57,19 @@ def test_parity(environment: Environment, request: pytest.FixtureRequest) -> Non
     counts = [word for word in printed.split() if word in ("failed", "skipped", "error")]
     assert " passed" in printed
     assert counts == []
+
+
+def test_parity_under_the_sdks_of_providers(request: pytest.FixtureRequest) -> None:
+    """As ``tests/recorded`` has it for those SDKs that are there; here are all."""
+    python, file = PROVIDERS.path(), "tests/recorded/test_parity_sdks.py"
+    seed = request.config.option.hypothesis_seed
+    options = ["-n", "2", "-q", "-p", "no:cacheprovider", f"--hypothesis-seed={seed}"]
+    assert (
+        run(python, "-c", f"from {file[:-3].replace('/', '.')} import ALL, SDKS; print(SDKS == list(ALL))") == "True\n"
+    )
+    printed = run(python, "-X", "dev", "-m", "pytest", *options, file, timeout=1500)
+    assert " passed" in printed
+    assert [word for word in printed.split() if word in ("failed", "skipped", "error")] == []
 
 
 @pytest.mark.parametrize("environment", [HTTPX, HTTPX2, OLDER_OPENAI], ids=str)

@@ -19,6 +19,7 @@ RECORDED = {
     "api.perplexity.ai": "perplexity",
     "api.replicate.com": "replicate",
     "api.together.ai": "together_ai",
+    "api-inference.together.ai": "together_ai",  # where its SDK sends chats
     "api.voyageai.com": "voyage",
     "api.x.ai": "xai",
     "api.z.ai": "zai",

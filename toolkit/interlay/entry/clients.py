@@ -21,7 +21,15 @@ Private, and there is no other door."""
 _COPIES: Final = ("copy", "with_options")
 """Their methods that make a sibling, which shares the HTTP client."""
 
-_sdk_retries: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+_RETRIES: Final = (
+    ((), "max_retries", 0),
+    (("_client_wrapper", "httpx_client"), "base_max_retries", 0),
+    (("sdk_configuration",), "retry_config", None),
+)
+"""Where SDKs keep whether they retry, and what says that they do not: openai and its kin; cohere; mistralai."""
+
+_sdk_retries: weakref.WeakKeyDictionary[Any, list[tuple[Any, str, Any]]] = weakref.WeakKeyDictionary()
+"""What was there before, by client."""
 
 
 def wrap(client: C, *parts: object, provider: str | None = None) -> C:
@@ -35,8 +43,8 @@ def wrap(client: C, *parts: object, provider: str | None = None) -> C:
     sibling that was there before, sends nothing after the deadline either, but first waits as long as it would.
 
     Args:
-        client: an SDK client (openai, anthropic and their kin, google-genai with both its sides), or an httpx or
-            httpx2 client.
+        client: an SDK client (openai, anthropic and their kin, google-genai and mistralai with both their sides,
+            cohere, ollama), or an httpx or httpx2 client.
         parts: layers and observers, in any order; or one ``Chain``.
         provider: who serves this client's host, where the host is not in the catalogue: ``"openai"``.
 
@@ -57,9 +65,8 @@ def wrap(client: C, *parts: object, provider: str | None = None) -> C:
     for http in held:
         if seat_of(http) is None:
             put_seat(http, seat)
-    if seat.retries and isinstance(retries := getattr(client, "max_retries", None), int):
-        _sdk_retries[client] = retries
-        client.max_retries = 0  # type: ignore[attr-defined]
+    if seat.retries:
+        _switch_off_retries(client)
     _bound_waits(client)
     return client
 
@@ -76,10 +83,20 @@ def unwrap(client: C) -> C:
     return client
 
 
+def _switch_off_retries(client: Any) -> None:
+    found: list[tuple[Any, str, Any]] = []
+    for path, name, off in _RETRIES:
+        holder = functools.reduce(lambda held, step: getattr(held, step, None), path, client)
+        if name in getattr(holder, "__dict__", ()):
+            found.append((holder, name, getattr(holder, name)))
+            setattr(holder, name, off)
+    if found:
+        _sdk_retries[client] = found
+
+
 def _restore(client: Any) -> None:
-    retries = _sdk_retries.pop(client, None)
-    if retries is not None:
-        client.max_retries = retries
+    for holder, name, value in _sdk_retries.pop(client, ()):
+        setattr(holder, name, value)
 
 
 def _bound_waits(client: Any) -> None:

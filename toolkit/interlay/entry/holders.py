@@ -15,8 +15,12 @@ _HOLDERS: Final = (
     ("_http_client",),
     ("_api_client", "_httpx_client"),
     ("_api_client", "_async_httpx_client"),
+    ("sdk_configuration", "client"),
+    ("sdk_configuration", "async_client"),
+    ("_client_wrapper", "httpx_client", "httpx_client"),
 )
-"""Attributes that lead from an SDK's client to an HTTP client. Some have one for each colour."""
+"""Attributes that lead from an SDK's client to an HTTP client: the fourth to the seventh of google-genai's and of
+mistralai's, which have one for each colour, the last of cohere's."""
 _MAKER: Final = "_inner_client_cls"
 """Where google-genai's async client, which has an HTTP client of its own for each event loop, keeps what makes them."""
 

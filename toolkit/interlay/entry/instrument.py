@@ -70,8 +70,8 @@ def instrument(*parts: object) -> None:
     transport of your own answers by itself. Calling it again replaces the chain.
 
     Where a part retries, an SDK's own retries send nothing beyond it: what the part gave up on is answered with
-    ``x-should-retry: false``. The waits between an SDK's retries cannot be reached from here, as ``wrap()`` reaches
-    them.
+    ``x-should-retry: false``, which cohere's does not read. The waits between an SDK's retries cannot be reached from
+    here, as ``wrap()`` reaches them.
 
     Args:
         parts: layers and observers, in any order; or one ``Chain``.

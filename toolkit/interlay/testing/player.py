@@ -328,6 +328,8 @@ _GEMINI_TYPES: Final = {
     504: "DEADLINE_EXCEEDED",
 }
 _GEMINI_VERBS: Final = (":generateContent", ":streamGenerateContent")
+_COHERE: Final = "/v2/chat"
+_OLLAMA: Final = "/api/chat"
 
 
 def error_body(path: str, status: int, message: str) -> bytes:
@@ -338,6 +340,10 @@ def error_body(path: str, status: int, message: str) -> bytes:
     elif path.endswith(_GEMINI_VERBS):
         word = _GEMINI_TYPES.get(status, "INTERNAL" if status >= 500 else "INVALID_ARGUMENT")
         error = {"error": {"code": status, "message": message, "status": word}}
+    elif path.endswith(_COHERE):
+        error = {"id": "00000000-0000-0000-0000-000000000000", "message": message}
+    elif path.endswith(_OLLAMA):
+        error = {"error": message}
     else:
         kind, code = _OPENAI_TYPES.get(status, ("server_error" if status >= 500 else "invalid_request_error", None))
         error = {"error": {"message": message, "type": kind, "param": None, "code": code}}
@@ -352,4 +358,9 @@ def error_event(path: str) -> bytes:
     if path.endswith("/responses"):
         said = {"type": "error", "code": "server_error", "message": message, "param": None, "sequence_number": 0}
         return b"event: error\ndata: " + msgspec.json.encode(said) + b"\n\n"
+    if path.endswith(_COHERE):
+        end = {"type": "message-end", "delta": {"finish_reason": "ERROR", "error": message}}
+        return b"event: message-end\ndata: " + msgspec.json.encode(end) + b"\n\n"
+    if path.endswith(_OLLAMA):
+        return error_body(path, 500, message) + b"\n"
     return b"data: " + error_body(path, 500, message) + b"\n\n"

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 _EVENT: Final = re.compile(rb"(?>\r\n|\r|\n){2,}")
+_LINE: Final = re.compile(rb"\n+")
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,10 +81,10 @@ class RecordedResponse(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_events(self) -> bool:
-        """Whether the body is a stream of server-sent events."""
+        """Whether the body is a stream: of server-sent events, or of JSON lines."""
         kind = self.headers.get("content-type")
         if kind is not None:
-            return kind.startswith("text/event-stream")
+            return kind.startswith(("text/event-stream", "application/x-ndjson"))
         return self.content.startswith((b"data:", b"event:", b":"))
 
 
@@ -139,8 +140,8 @@ def exchanges_of(recordings: Recording | Iterable[Recording]) -> Iterator[tuple[
 
 
 def events_of(body: bytes) -> list[bytes]:
-    """A stream's events, each with the blank line that ends it: joined, they are the body."""
-    ends = [match.end() for match in _EVENT.finditer(body)]
+    """A stream's events, each with the blank line that ends it, or its JSON lines: joined, they are the body."""
+    ends = [match.end() for match in (_LINE if body.startswith(b"{") else _EVENT).finditer(body)]
     if not ends or ends[-1] != len(body):
         ends.append(len(body))
     starts = [0, *ends[:-1]]
