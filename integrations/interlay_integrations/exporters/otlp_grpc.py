@@ -12,9 +12,8 @@ from urllib.parse import urlsplit
 
 import grpc  # type: ignore[import-untyped]
 
-from interlay.model.errors import ConfigError
 from interlay.telemetry.answers import Answer, fields, partial_success
-from interlay.telemetry.sending import Endpoint, Signal
+from interlay.telemetry.sending import Endpoint, Signal, tls
 
 _METHODS: Final = {
     "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
@@ -81,20 +80,16 @@ class GrpcTransport:
 def _credentials(endpoint: Endpoint) -> grpc.ChannelCredentials | None:
     if not endpoint.url.startswith("https:"):
         return None
+    tls(endpoint)  # says what is wrong with the files; gRPC would say it at the first request, and not of which
     return grpc.ssl_channel_credentials(
         root_certificates=_read(endpoint.certificate),
-        private_key=_read(endpoint.client_key),
+        private_key=_read(endpoint.client_key or endpoint.client_certificate),
         certificate_chain=_read(endpoint.client_certificate),
     )
 
 
 def _read(path: str | None) -> bytes | None:
-    if path is None:
-        return None
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise ConfigError(f"the certificate {path!r} cannot be read: {error}") from error
+    return None if path is None else Path(path).read_bytes()
 
 
 def _failed(error: Any) -> Answer:  # noqa: ANN401 - what grpc raises has these methods, and no type that says so

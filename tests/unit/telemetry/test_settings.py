@@ -144,7 +144,10 @@ WRONG: list[tuple[dict[str, Any], dict[str, str], str]] = [
     ({}, {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "grpc"}, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"),
     ({}, {"OTEL_EXPORTER_OTLP_HEADERS": "no-equals-sign"}, "OTEL_EXPORTER_OTLP_HEADERS"),
     ({}, {"OTEL_EXPORTER_OTLP_TIMEOUT": "soon"}, "OTEL_EXPORTER_OTLP_TIMEOUT"),
-    ({}, {"OTEL_EXPORTER_OTLP_COMPRESSION": "brotli"}, "compression"),
+    ({}, {"OTEL_EXPORTER_OTLP_COMPRESSION": "brotli"}, "OTEL_EXPORTER_OTLP_COMPRESSION"),
+    ({"compression": "brotli"}, {}, "OTLP(compression"),
+    ({"client_key": "k.pem"}, {}, "OTLP(client_key"),
+    ({}, {"OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY": "k.pem"}, "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY"),
     ({}, {"OTEL_TRACES_SAMPLER": "sometimes"}, "OTEL_TRACES_SAMPLER"),
     ({}, {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "2"}, "OTEL_TRACES_SAMPLER_ARG"),
     ({}, {"OTEL_TRACES_EXPORTER": "zipkin"}, "OTEL_TRACES_EXPORTER"),
@@ -165,8 +168,41 @@ def test_what_is_wrong_is_said_by_the_name_of_the_setting(
 
 def test_a_certificate_that_cannot_be_read_is_said_at_once() -> None:
     destination = resolve(OTLP(endpoint="https://c", certificate="/no/such.pem"), {})
-    with pytest.raises(ConfigError, match=r"/no/such\.pem"):
+    with pytest.raises(ConfigError, match=r"OTLP\(certificate=…\): '/no/such\.pem' cannot be used: No such file"):
         HTTPTransport(destination.endpoints)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OTEL_INSTRUMENTATION_GENAI_COMPLETION_HOOK", "upload"),
+        ("OTEL_INSTRUMENTATION_GENAI_UPLOAD_BASE_PATH", "s3://bucket"),
+        ("OTEL_INSTRUMENTATION_GENAI_UPLOAD_FORMAT", "jsonl"),
+        ("OTEL_INSTRUMENTATION_GENAI_UPLOAD_MAX_QUEUE_SIZE", "20"),
+        ("OTEL_TRACES_EXPORTER", "console"),
+        ("OTEL_TRACES_EXPORTER", "prometheus"),
+        ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta"),
+    ],
+)
+def test_what_is_asked_for_and_not_supported_is_said_by_its_name(name: str, value: str) -> None:
+    (said,) = settings.unsupported({name: value})
+    assert said in (name, f"{name}={value}")
+
+
+def test_what_is_supported_is_not_complained_of() -> None:
+    assert (
+        settings.unsupported(
+            {
+                "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "SPAN_ONLY",
+                "OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT": "true",
+                "OTEL_INSTRUMENTATION_GENAI_COMPLETION_HOOK": "",
+                "OTEL_METRICS_EXPORTER": "otlp,prometheus",
+                "OTEL_TRACES_EXPORTER": "none",
+                "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "Cumulative",
+            }
+        )
+        == []
+    )
 
 
 def test_a_wrong_share() -> None:

@@ -198,6 +198,18 @@ def test_a_wrong_setting_is_said_and_nothing_is_changed(start: Start, settings: 
     assert process.recorder.journal is before
 
 
+def test_what_is_not_supported_is_said_at_the_start(
+    start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_COMPLETION_HOOK", "upload")
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_UPLOAD_BASE_PATH", "s3://bucket")
+    with caplog.at_level(logging.WARNING, "interlay"):
+        start()
+    (said,) = caplog.messages
+    names = "OTEL_INSTRUMENTATION_GENAI_COMPLETION_HOOK, OTEL_INSTRUMENTATION_GENAI_UPLOAD_BASE_PATH"
+    assert said == f"set in the environment, and not supported: {names}"
+
+
 def test_a_taken_address_is_said(start: Start, backend: Backend) -> None:
     with pytest.raises(ConfigError, match="prometheus="):
         start(prometheus=("127.0.0.1", backend.port))

@@ -15,6 +15,7 @@ import socket
 import ssl
 import urllib.request
 from collections.abc import Mapping
+from pathlib import Path
 from time import monotonic
 from typing import Any, Final, Literal, NamedTuple, Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -54,6 +55,12 @@ class Endpoint(NamedTuple):
     """File of the authorities to trust, instead of the system's."""
     client_certificate: str | None = None
     client_key: str | None = None
+    settings: Mapping[str, str] = {}
+    """Which setting named each of these files."""
+
+    def setting(self, name: str) -> str:
+        """What to look at when ``certificate``, ``client_certificate`` or ``client_key`` is not right."""
+        return self.settings.get(name, f"OTEL_EXPORTER_OTLP_{name.upper()}")
 
 
 class HTTPTransport:
@@ -102,7 +109,7 @@ class _Line:
         try:
             try:
                 return self._exchange(body)
-            except (http.client.RemoteDisconnected, ConnectionError):
+            except (http.client.RemoteDisconnected, ConnectionError, ssl.SSLEOFError):
                 if not reused:
                     raise
                 # A connection that was kept open may have been closed by the other side meanwhile.
@@ -111,9 +118,12 @@ class _Line:
         except TimeoutError:
             self.close()
             return Answer("later", "timeout")
+        except ssl.SSLEOFError:
+            self.close()
+            return Answer("later", "read", message="the other side hung up")
         except ssl.SSLError as error:
             self.close()
-            return Answer("wrong", "tls", message=error.reason or "")
+            return Answer("wrong", "tls", message=_what_is_wrong(error, self._endpoint))
         except (OSError, http.client.HTTPException) as error:
             self.close()
             connects = isinstance(error, ConnectionRefusedError | socket.gaierror)
@@ -201,19 +211,42 @@ class _HurriedIO(io.RawIOBase):
 
 
 def tls(endpoint: Endpoint) -> ssl.SSLContext:
-    """What is trusted and shown. Raises ``ConfigError`` for files that cannot be read."""
+    """What is trusted and shown. Raises ``ConfigError`` for files that cannot be read, or hold something else, by the
+    name of the setting."""
     try:
         context = ssl.create_default_context(cafile=endpoint.certificate)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"the certificate {endpoint.certificate!r} cannot be read: {error}") from error
+    except OSError as error:  # what OpenSSL raises is one too
+        raise _unusable(endpoint, "certificate", error) from error
     if endpoint.client_certificate is not None:
+        for name in ("client_certificate", "client_key"):
+            try:
+                if path := getattr(endpoint, name):
+                    Path(path).read_bytes()
+            except OSError as error:
+                raise _unusable(endpoint, name, error) from error
         try:
-            context.load_cert_chain(endpoint.client_certificate, endpoint.client_key)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigError(
-                f"the client certificate {endpoint.client_certificate!r}, or its key, cannot be read: {error}"
-            ) from error
+            # A key with a password is none that can be used here: nobody is there to be asked for it.
+            context.load_cert_chain(endpoint.client_certificate, endpoint.client_key, password="")
+        except OSError as error:
+            mismatch = "KEY_VALUES_MISMATCH" in str(error)
+            raise _unusable(endpoint, "client_key" if mismatch else "client_certificate", error) from error
     return context
+
+
+def _unusable(endpoint: Endpoint, name: str, error: OSError) -> ConfigError:
+    what = (error.reason if isinstance(error, ssl.SSLError) else error.strerror) or "it holds no such thing"
+    path = getattr(endpoint, name) or endpoint.client_certificate
+    return ConfigError(f"{endpoint.setting(name)}: {path!r} cannot be used: {what}")
+
+
+def _what_is_wrong(error: ssl.SSLError, endpoint: Endpoint) -> str:
+    """What a handshake failed for, with the setting that has to do with it."""
+    reason = error.reason or type(error).__name__
+    if "ALERT" in reason:  # said by the other side, of what it was shown
+        return f"{reason}: see {endpoint.setting('client_certificate')}"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"{reason}: {error.verify_message}: see {endpoint.setting('certificate')}"
+    return reason
 
 
 def _proxy(url: SplitResult) -> SplitResult | None:

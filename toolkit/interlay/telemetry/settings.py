@@ -9,7 +9,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Final, Literal, NamedTuple, TypeVar, cast, get_args
 from urllib.parse import unquote, urlsplit
@@ -39,6 +39,10 @@ _SECRET: Final = re.compile(r"auth|key|token|secret|password", re.IGNORECASE)
 _HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _MILLISECONDS: Final = 1000.0
 """From here on a timeout is read as milliseconds: the specification says so, OpenTelemetry's Python reads seconds."""
+
+_CONVENTIONS: Final = "OTEL_INSTRUMENTATION_GENAI_"
+_HONOURED: Final = frozenset(f"{_CONVENTIONS}{name}" for name in ("CAPTURE_MESSAGE_CONTENT", "EMIT_EVENT"))
+_TEMPORALITY: Final = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
 
 T = TypeVar("T", bound=str)
 Environment = Mapping[str, str]
@@ -173,6 +177,20 @@ def wants_prometheus(env: Environment = os.environ) -> tuple[str, int] | None:
     return env.get("OTEL_EXPORTER_PROMETHEUS_HOST") or "localhost", _whole(env, "OTEL_EXPORTER_PROMETHEUS_PORT", 9464)
 
 
+def unsupported(env: Environment = os.environ) -> list[str]:
+    """What the environment asks for and does not get, by the names of the variables: a program that relies on it should
+    know. Of the conventions that is the completion hook, with the uploads that it makes."""
+    asked = (name for name, value in env.items() if name.startswith(_CONVENTIONS) and value.strip())
+    found = [name for name in asked if name not in _HONOURED]
+    for signal in SIGNALS:
+        words = _exporters(env, signal)
+        taken = ("otlp", "none", *(("prometheus",) if signal == "metrics" else ()))
+        found += [f"OTEL_{signal.upper()}_EXPORTER={word}" for word in words if word not in taken]
+    if (preference := env.get(_TEMPORALITY, "").strip()) and preference.lower() != "cumulative":
+        found.append(f"{_TEMPORALITY}={preference}")
+    return sorted(found)
+
+
 def schedule(env: Environment = os.environ) -> Schedule:
     """How often to ship. Raises ``ConfigError``."""
     return Schedule(
@@ -240,6 +258,10 @@ def _protocol(given: OTLP, signals: tuple[Signal, ...], env: Environment) -> Pro
     return cast("Protocol", next(iter(found), "http/protobuf"))
 
 
+_Said = Callable[[str], "tuple[str, str] | None"]
+"""The variable that says a setting of an exporter, the signal's own or that of all, and what it says."""
+
+
 def _endpoint(given: OTLP, signal: Signal, protocol: Protocol, env: Environment) -> Endpoint:
     def said(setting: str) -> tuple[str, str] | None:
         for name in (f"OTEL_EXPORTER_OTLP_{signal.upper()}_{setting}", f"OTEL_EXPORTER_OTLP_{setting}"):
@@ -247,6 +269,26 @@ def _endpoint(given: OTLP, signal: Signal, protocol: Protocol, env: Environment)
                 return name, value
         return None
 
+    timeout = given.timeout
+    if timeout is None:
+        timeout = _timeout(*found) if (found := said("TIMEOUT")) else 10.0
+    if not timeout > 0:
+        raise ConfigError(f"OTLP(timeout={timeout!r}): expected seconds above 0")
+    setting, compression = said("COMPRESSION") or ("", "none")
+    if given.compression is not None:
+        setting, compression = "OTLP(compression=…)", given.compression
+    files = _files(given, said)
+    return Endpoint(
+        url=_url(given, signal, protocol, env),
+        headers=_all_headers(given, said),
+        timeout=timeout,
+        compression=_one_of(setting, compression, ("none", "gzip")),
+        settings={name: setting for name, (setting, _) in files.items()},
+        **{name: path for name, (_, path) in files.items()},
+    )
+
+
+def _all_headers(given: OTLP, said: _Said) -> dict[str, str]:
     headers: dict[str, str] = {}
     if given.headers is not None:
         for name, value in given.headers.items():
@@ -258,21 +300,20 @@ def _endpoint(given: OTLP, signal: Signal, protocol: Protocol, env: Environment)
             Secret(value)  # whoever reads a log or a page of ours does not read these
         if not value.isprintable() or not value.isascii():
             raise ConfigError(f"the header {name!r} holds characters that no header may hold")
-    timeout = given.timeout
-    if timeout is None:
-        timeout = _timeout(*found) if (found := said("TIMEOUT")) else 10.0
-    if not timeout > 0:
-        raise ConfigError(f"OTLP(timeout={timeout!r}): expected seconds above 0")
-    compression: str = given.compression or (found[1] if (found := said("COMPRESSION")) else "none")
-    return Endpoint(
-        url=_url(given, signal, protocol, env),
-        headers=headers,
-        timeout=timeout,
-        compression=_one_of("compression", compression, ("none", "gzip")),
-        certificate=given.certificate or (found[1] if (found := said("CERTIFICATE")) else None),
-        client_certificate=given.client_certificate or (found[1] if (found := said("CLIENT_CERTIFICATE")) else None),
-        client_key=given.client_key or (found[1] if (found := said("CLIENT_KEY")) else None),
-    )
+    return headers
+
+
+def _files(given: OTLP, said: _Said) -> dict[str, tuple[str, str]]:
+    """What is trusted and shown: the setting and the path of each file."""
+    files: dict[str, tuple[str, str]] = {}
+    for name in ("certificate", "client_certificate", "client_key"):
+        if path := getattr(given, name):
+            files[name] = f"OTLP({name}=…)", path
+        elif found := said(name.upper()):
+            files[name] = found
+    if "client_key" in files and "client_certificate" not in files:
+        raise ConfigError(f"{files['client_key'][0]}: a key without a client certificate")
+    return files
 
 
 def _url(given: OTLP, signal: Signal, protocol: Protocol, env: Environment) -> str:

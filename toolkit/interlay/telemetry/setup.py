@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
@@ -23,6 +24,8 @@ from interlay.telemetry.settings import OTLP, Destination
 from interlay.telemetry.shipping import Delivery, Shipper
 from interlay.telemetry.sources import JournalSource, MemorySource, Source
 from interlay.telemetry.spans import trace_of, trace_within, traceparent
+
+logger = logging.getLogger("interlay.setup")
 
 Export = OTLP | str | Sequence[OTLP | str] | bool | None
 """Where to: an ``OTLP``, the URL of one, several of both, False for nowhere, None for what the environment says."""
@@ -91,6 +94,7 @@ class Telemetry:
         self._listening: _Listening | None = None
         self._port: int | None = None
         self._origin = origin
+        self._unsupported = settings.unsupported(env)
         if tracer_provider is None:
             tracer_provider = _global("opentelemetry.trace", "get_tracer_provider")
         if meter_provider is None:
@@ -137,6 +141,8 @@ class Telemetry:
 
     def start(self) -> None:
         """Begin to look and to ship."""
+        if self._unsupported:
+            logger.warning("set in the environment, and not supported: %s", ", ".join(self._unsupported))
         for observer in (*self._observers, *(Observe(memory, inline=True) for memory in self._memory)):
             self._recorder.listen(observer)
         for shipper in self._shippers:
