@@ -33,7 +33,7 @@ _MAX_CONTENTS: Final = 256 * 1024
 
 def attempt(run: Run, call: Call, sending: Sending) -> Attempt:
     """A send that is over: what it used and what it cost."""
-    monitor, billable, route, outline = sending.monitor, sending.billable, call.route, call.outline
+    monitor, billable, route, outline = sending.monitor, sending.billable, call.route, call.glance
     usage: Usage | None = None
     cost: Cost | None = None
     if route.dialect is not None:
@@ -67,7 +67,7 @@ def record(run: Run) -> Record:
         assert monitor is not None
         end, failure = monitor.verdict()
         run.sendings[-1].error = failure
-    outline, route, body = call.outline, call.route, call.body_kind
+    outline, route, body = call.glance, call.route, call.body_kind
     attempts = tuple(
         [sending.attempt or attempt(run, call, sending) for sending in run.sendings if sending.seconds is not None]
     )
@@ -153,7 +153,7 @@ def _priced(
             output_tokens=round(tracker.output_tokens_estimate),
             tokenizer=TOKENIZER,
         )
-    route, asked = call.route, call.outline.model
+    route, asked = call.route, call.glance.model
     what = Priced(
         provider=route.provider,
         api=route.dialect.name if route.dialect is not None else "http",

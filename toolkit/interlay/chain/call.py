@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
+from interlay.chain.current import looked_at
 from interlay.chain.run import refusal
 from interlay.chain.stream import Stream
 from interlay.model import json
@@ -83,8 +84,8 @@ class Call:
     """
 
     __slots__ = (
-        "_outline", "body_kind", "call_id", "chain", "changed", "deadline", "id", "identity", "io", "judged", "notes",
-        "parent", "request", "resumed", "route", "run", "spent",
+        "_clear", "_outline", "body_kind", "call_id", "chain", "changed", "deadline", "id", "identity", "io", "judged",
+        "notes", "parent", "request", "resumed", "route", "run", "spent",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - made in one place
@@ -123,10 +124,12 @@ class Call:
         self.changed = False
         """True once a layer replaced the body."""
         self.judged = False
-        """True once a layer has read the body's content: then two readings of it must not be possible."""
+        """True once a layer has decided by the body: then two readings of it must not be possible."""
         self.notes: dict[type[Any], Any] = {}
         """Facts that layers leave for each other, by their type."""
         self._outline: Outline | None = None
+        self._clear: bytes | None = None
+        """The body that was found to have one reading."""
 
     @property
     def parent_id(self) -> str | None:
@@ -159,7 +162,13 @@ class Call:
 
     @property
     def outline(self) -> Outline:
-        """The request at a glance: model, whether streamed, parameters. Never raises."""
+        """The request at a glance: model, whether streamed, parameters. Never raises. A layer that looks at it has
+        judged the body, as by ``read``, and is told nothing of one that cannot be judged."""
+        return self.glance if self.route.dialect is None or looked_at.get() is self or self._judge() else _NOTHING
+
+    @property
+    def glance(self) -> Outline:
+        """The same for the record, by which nothing is decided."""
         outline = self._outline
         if outline is None:
             dialect, body = self.route.dialect, self.request.body
@@ -169,18 +178,22 @@ class Call:
 
     @property
     def model(self) -> str | None:
-        """The model asked for."""
+        """The model asked for, as ``outline`` has it."""
         return self.outline.model
 
     @property
     def streamed(self) -> bool:
-        """Whether an event stream was asked for."""
-        return self.outline.streamed
+        """Whether an event stream was asked for. To ask this is not to judge."""
+        return self.glance.streamed
 
     def read(self) -> bytes | None:
-        """The body, for a layer that decides by it; None when it is opaque. What was judged is what is sent."""
-        self.judged = True
-        return self.request.body
+        """The body, for a layer that decides by it. What was judged is what is sent: of two equal keys, of which
+        readers of JSON see the last and the wire carries both, it has the last alone, and so has what leaves.
+
+        None for a body that cannot be judged: it is opaque, or found to be so now, as our reader of JSON refuses it,
+        or as it has two equal keys and is sealed.
+        """
+        return self.request.body if looked_at.get() is self or self._judge() else None
 
     def replace_body(self, body: bytes) -> None:
         """Send ``body`` instead. Raises ``ConfigError`` unless the call's body is open."""
@@ -191,17 +204,30 @@ class Call:
         self._outline = None
 
     def outgoing(self) -> bytes | None:
-        """The body to send. What was judged is what is sent: a body with two equal keys, of which every reader
-        sees the last and the wire carries both, leaves with the one that was read."""
+        """The body to send, which has one reading if a layer has judged it."""
+        if self.judged:
+            self._judge()
+        return self.request.body
+
+    def _judge(self) -> bool:
+        """See to it that the body has one reading, as a layer decides by it. False where that cannot be: then it is
+        opaque from now on."""
         body = self.request.body
-        if self.judged and body and self.body_kind == "open":
+        if self.body_kind == "opaque" or body is None:
+            return False
+        if body is not self._clear:
             try:
-                if not json.same_json(body) and json.has_duplicate_keys(body):
+                if body and not json.same_json(body) and json.has_duplicate_keys(body):
+                    if self.body_kind == "sealed":
+                        raise DecodeError("a sealed body has two readings")
                     self.replace_body(json.encode(json.decode(body)))
                     self.run.change("chain", "duplicate keys dropped")
             except DecodeError:
-                return body  # no reader finds anything in it, so none was misled
-        return self.request.body
+                self.body_kind = "opaque"
+                return False
+            self._clear = self.request.body
+        self.judged = True
+        return True
 
     def expire(self, deadline: float | None) -> None:
         """Let the call not go on past ``deadline``; an earlier one stays."""

@@ -75,6 +75,9 @@ current: contextvars.ContextVar[Parent | None] = contextvars.ContextVar("interla
 sending: contextvars.ContextVar[bool] = contextvars.ContextVar("interlay_sending", default=False)
 """Whether what is sent here has been through a chain already."""
 
+looked_at: contextvars.ContextVar[object] = contextvars.ContextVar("interlay_looked_at", default=None)
+"""What an observer is given here, who decides nothing: a call that it looks at is not judged."""
+
 
 def place(parent: Parent | None, *, begins: bool = False) -> Trace | None:
     """Where in a trace something stands that is made in ``parent``. Without one it ``begins`` a trace, or has none."""

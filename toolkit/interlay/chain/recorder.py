@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 
 from interlay.chain import account
+from interlay.chain.current import looked_at
 from interlay.chain.runner import Runner
 from interlay.model.record import Attempt, Record
 
@@ -98,13 +99,16 @@ class Guarded:
         if not is_observer(target):
             self.on_end = target
 
-    def tell(self, method: Callable[..., object], *arguments: object) -> None:
+    def tell(self, method: Callable[..., object], what: object, *more: object) -> None:
+        token = looked_at.set(what)
         try:
-            method(*arguments)
+            method(what, *more)
         except Exception:
             if not self._complained:
                 self._complained = True
                 logger.exception("the observer %r failed; it is not reported again", type(method).__name__)
+        finally:
+            looked_at.reset(token)
 
 
 class Ring:

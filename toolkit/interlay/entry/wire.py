@@ -480,7 +480,7 @@ def _outgoing(call: Call) -> Any:
     may_ask = route.asks_usage and route.dialect is not None and call.body_kind == "open"
     # The outline is read when it is wanted: for most requests, with the record.
     if may_ask and body is not None and b'"stream"' in body and route.dialect is not None:
-        outline = call.outline
+        outline = call.glance
         if outline.streamed and not outline.wants_usage:
             asked = route.dialect.ask_usage(body)
             call.run.asked_usage = asked is not None
