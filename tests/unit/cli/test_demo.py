@@ -30,19 +30,22 @@ def told(home: Path) -> str:
 
 
 def test_each_call_is_a_tree_with_its_tokens_money_time_and_overhead(told: str) -> None:
-    heads = [line for line in told.splitlines() if re.match("[✓✗] chat ", line)]
-    assert len(heads) == 8
+    heads = [line for line in told.splitlines() if re.match("[✓✗] (chat|embeddings) ", line)]
+    assert len(heads) == 11
     for head in heads:
-        assert re.search(r"  [\d.]+ m?s   ~?\d+ > ~?\d+ tok   ~?\$0\.\d{6}   interlay [\d.]+ ms$", head)
+        assert re.search(r"  [\d.]+ m?s   ~?\d+ > ~?\d+ tok   [~<]?\$0\.\d{6}   interlay [\d.]+ ms$", head)
     assert told.count("wait of the SDK") == 2
     assert told.count("retry, http_429") == 1
     assert re.search(r"openai/gpt-4o-mini +closed", told)
     assert re.search(r"openai/gpt-4o-mini +cut", told)
+    assert re.search(r"gemini/gemini-2.5-flash +200 stop", told)
+    assert max(map(len, told.splitlines())) <= 100
 
 
 def test_the_sum_is_right(told: str) -> None:
-    # 22 > 3 twice, 12 > 12, 21 > 13 twice, 67 > 47; and two streams of which nobody reported anything
-    assert "8 calls, 11 requests · 165 > 91 tokens reported · ~$0.0005679\n" in told
+    # 22 > 3 twice, 12 > 12, 21 > 13 twice, 67 > 47, 13 > 284, 4 > 0, 13 > 208; and two streams of which nobody reported
+    # anything
+    assert "11 calls, 14 requests · 195 > 583 tokens reported · ~$0.00120613\n" in told
 
 
 def test_it_ends_with_three_lines_to_paste(told: str) -> None:
@@ -55,7 +58,7 @@ def test_its_calls_are_in_the_journal(told: str, home: Path) -> None:
     shown = interlay("show", found[1], INTERLAY_HOME=str(home))
     assert shown.returncode == 0
     assert "complete, 2 retries, streamed" in shown.stdout
-    assert len(interlay("calls", "--tag", "demo", INTERLAY_HOME=str(home)).stdout.splitlines()) == 1 + 8
+    assert len(interlay("calls", "--tag", "demo", INTERLAY_HOME=str(home)).stdout.splitlines()) == 1 + 11
 
 
 def test_it_is_told_in_ascii_where_nothing_else_can_be_shown(home: Path) -> None:

@@ -23,7 +23,7 @@ from interlay.entry.process import setup
 from interlay.model.cost import total
 from interlay.telemetry.calls import FoldedCall
 
-_HELLO: Final = "Two real SDKs, wrapped, against a provider on this machine: no key, no network."
+_HELLO: Final = "Two real SDKs and an HTTP client, wrapped, against a provider on this machine: no key, no network."
 _PASTE: Final = """\
 Three lines for your own program:
 
@@ -37,7 +37,8 @@ Three lines for your own program:
     "demo",
     context_settings=CONTEXT,
     help=with_examples(
-        "Make eight calls with two real SDKs against a local provider, and show what was recorded.\n\n"
+        "Make eleven calls against a local provider, with two real SDKs and an HTTP client, and show what was "
+        "recorded.\n\n"
         "Takes some five seconds; needs no key and no network. The records go to the usual journal.",
         ("interlay demo", "the story, call by call"),
         ("interlay calls", "the same calls afterwards, as a table"),

@@ -1,4 +1,5 @@
-"""The story ``interlay demo`` tells: two real SDKs, wrapped, against a local provider that plays recordings."""
+"""The story ``interlay demo`` tells: two real SDKs and an HTTP client, wrapped, against a local provider that plays
+recordings."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import anthropic
+import httpx2
 import openai
 
 from interlay.entry.clients import wrap
@@ -48,14 +50,21 @@ def tell() -> Iterator[Chapter]:
         with (
             openai.OpenAI(base_url=f"{server.url}/v1", api_key="no-key", max_retries=2) as ours,
             anthropic.Anthropic(base_url=server.url, api_key="no-key", max_retries=2) as theirs,
+            httpx2.Client(base_url=server.url) as plain,
         ):
             wrap(ours, provider="openai")
             wrap(theirs, provider="anthropic")
+            wrap(plain, provider="gemini")
             chapters: list[tuple[str, list[Turn | int], Callable[[], object]]] = [
                 ("a plain call", [], lambda: _whole(ours, asked["openai-chat-plain-03"])),
                 ("a stream", [], lambda: _streamed(ours, asked["openai-chat-stream-usage-01"])),
                 ("a stream through the other SDK", [], lambda: _message(theirs, asked["anthropic-stream-04"])),
                 ("tool calls", [], lambda: _whole(ours, asked["openai-chat-tools-04"])),
+                ("the responses API, and a model that thinks before it speaks", [],
+                 lambda: _streamed(ours, asked["openai-responses-reasoning-stream-01"], ours.responses)),
+                ("an embedding", [], lambda: ours.embeddings.create(**asked["openai-embeddings-02"])),
+                ("Gemini, without an SDK: any client of httpx or httpx2 can be wrapped", [],
+                 lambda: _posted(plain, recordings["gemini-stream-02"])),
                 ("an overloaded provider: the SDK tries again, and it is one call", [_busy(529), _busy(529)],
                  lambda: _message(theirs, asked["anthropic-stream-04"])),
                 ("a rate limit: interlay's Retry waits as it was told", [_busy(429)],
@@ -97,11 +106,18 @@ def _whole(client: openai.OpenAI, body: Any) -> None:
     client.chat.completions.create(**body)
 
 
-def _streamed(client: openai.OpenAI, body: Any, stop_after: int | None = None) -> None:
-    with client.chat.completions.create(**body) as stream:
+def _streamed(client: openai.OpenAI, body: Any, resource: Any = None, stop_after: int | None = None) -> None:
+    with (resource or client.chat.completions).create(**body) as stream:
         for count, _ in enumerate(stream, 1):
             if count == stop_after:
                 return
+
+
+def _posted(client: httpx2.Client, recording: Recording) -> None:
+    request = recording.exchanges[0].request
+    with client.stream("POST", f"{request.path}?{request.query}", json=request.body) as response:
+        for _ in response.iter_lines():
+            pass
 
 
 def _message(client: anthropic.Anthropic, body: Any) -> None:

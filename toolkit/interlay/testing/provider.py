@@ -15,7 +15,8 @@ _OWN: Final = Source(repo="interlay", path="toolkit/interlay/testing/provider.py
 
 
 class Provider(Server):
-    """Speaks OpenAI's and Anthropic's wire from recordings: models, plain and streamed answers, tool calls, errors.
+    """Speaks OpenAI's, Anthropic's and Gemini's wire from recordings: models, plain and streamed answers, tool calls,
+    embeddings, errors.
 
         with Provider() as provider:
             client = OpenAI(base_url=provider.openai_url, api_key="none")
