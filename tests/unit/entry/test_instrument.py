@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import gc
@@ -11,6 +12,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, Self
@@ -20,10 +22,14 @@ import httpx
 import httpx2
 import openai
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from tests.unit.entry.wires import MESSAGES, OPENAI_ANSWER, Wire
 
 import interlay
 from interlay.chain.current import sending
+from interlay.model.errors import ConfigError
 from interlay.testing import Provider, Turn, capture, closed_port
 
 LIBRARIES: list[Any] = [httpx, httpx2]
@@ -35,6 +41,7 @@ METHODS = [
         (module.AsyncHTTPTransport, "handle_async_request"),
     )
 ]
+WAITS = [(sdk._base_client.BaseClient, "_calculate_retry_timeout") for sdk in (openai, anthropic)]
 QUESTION: dict[str, Any] = {"model": "gpt-4o-mini", "messages": MESSAGES}
 AT_ONCE = {"retry-after-ms": "1"}
 
@@ -46,6 +53,10 @@ def functions() -> list[Any]:
     return [vars(owner)[name] for owner, name in METHODS]
 
 
+def waits() -> list[Any]:
+    return [vars(owner)[name] for owner, name in WAITS]
+
+
 def same(now: list[Any], then: list[Any]) -> bool:
     return all(one is other for one, other in zip(now, then, strict=True))
 
@@ -53,10 +64,11 @@ def same(now: list[Any], then: list[Any]) -> bool:
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
     """Whatever a test does, nothing of it is left."""
-    before = functions(), list(sys.meta_path)
+    before = functions(), list(sys.meta_path), waits()
     yield
     interlay.uninstrument()
     assert same(functions(), before[0])
+    assert same(waits(), before[2])
     assert list(sys.meta_path) == before[1]
 
 
@@ -348,16 +360,70 @@ class Foreign:
         return all(now is wrapper for now, (*_, wrapper) in zip(functions(), self.put, strict=True))
 
 
+@colours
+class TestATotalOverTheRetriesOfTheSDK:
+    """Ten retries of an SDK's own take more than 40 seconds of waiting alone."""
+
+    @pytest.mark.parametrize("sdk", [openai, anthropic], ids=["openai", "anthropic"])
+    @pytest.mark.parametrize("said_by", ["a part", "using"])
+    def test_is_that_and_nothing_is_sent_after_it(
+        self, provider: Provider, sdk: Any, colour: str, said_by: str
+    ) -> None:
+        provider.script(*[Turn(status=529)] * 50)
+        url = provider.openai_url if sdk is openai else provider.anthropic_url
+        part = (interlay.Timeout(total=1.0),) if said_by == "a part" else ()
+        limit: Any = interlay.using(deadline=1.0) if said_by == "using" else contextlib.nullcontext()
+        kind = {"sync": ("OpenAI", "Anthropic"), "async": ("AsyncOpenAI", "AsyncAnthropic")}[colour][sdk is anthropic]
+        client = getattr(sdk, kind)(api_key="k", base_url=url, max_retries=10)
+
+        def ask() -> Any:
+            if sdk is openai:
+                return client.chat.completions.create(**QUESTION)
+            return client.messages.create(model="claude-sonnet-4-6", max_tokens=9, messages=MESSAGES)
+
+        async def ask_async() -> None:
+            async with client:
+                await ask()
+
+        interlay.instrument(*part)
+        began = time.monotonic()
+        with capture() as records, limit, pytest.raises(sdk.APIError):
+            ask() if colour == "sync" else asyncio.run(ask_async())
+        assert time.monotonic() - began < 15
+        assert len({record.call_id for record in records}) == 1
+        assert (records[-1].end, records[-1].attempts) == ("error", ())
+        if colour == "sync":
+            client.close()
+
+
+class TestSpans:
+    """A tracer provider of one's own, beside the one of the process."""
+
+    def test_calls_are_spans_in_it(self, provider: Provider) -> None:
+        exporter, traces = InMemorySpanExporter(), TracerProvider()
+        traces.add_span_processor(SimpleSpanProcessor(exporter))
+        interlay.instrument(tracer_provider=traces)
+        with Programs(httpx2, "sync") as program:
+            program.ask(provider.openai_url)
+        assert [span.name for span in exporter.get_finished_spans()] == ["chat gpt-4o-mini"]
+
+    def test_what_is_none_is_said(self) -> None:
+        with pytest.raises(ConfigError, match=r"instrument\(tracer_provider='x'\): expected a provider"):
+            interlay.instrument(tracer_provider="x")
+        with pytest.raises(ConfigError, match=r"put a Trace\(tracer_provider\) into the chain"):
+            interlay.instrument(interlay.Chain(), tracer_provider=TracerProvider())
+
+
 class TestLeavesNoTrace:
     def test_the_very_same_functions_after_100_rounds(self) -> None:
-        before = functions()
+        before = functions() + waits()
         for _ in range(100):
             interlay.instrument()
-            assert not any(now is then for now, then in zip(functions(), before, strict=True))
+            assert not any(now is then for now, then in zip(functions() + waits(), before, strict=True))
             interlay.uninstrument()
-        assert same(functions(), before)
+        assert same(functions() + waits(), before)
         interlay.uninstrument()
-        assert same(functions(), before)
+        assert same(functions() + waits(), before)
 
     @pytest.mark.parametrize("kind", ["telling", "posing", "silent"])
     def test_nor_in_100_rounds_over_somebody_elses(self, provider: Provider, kind: str) -> None:

@@ -19,6 +19,7 @@ from tests.unit.telemetry.exchanges import AT, record
 
 import interlay
 from interlay.entry import process
+from interlay.model.errors import ConfigError
 from interlay.model.record import Contents, Failure, Record
 from interlay.telemetry.events import events_of
 from interlay.telemetry.live import Trace
@@ -181,6 +182,32 @@ class TestLive:
         # Records are a family by their ids as well.
         chat, looked, planned = records
         assert (chat.parent_id, looked.parent_id, planned.parent_id) == (looked.id, planned.id, None)
+
+    @pytest.mark.parametrize("listens", [True, False], ids=["beside the process's", "alone"])
+    def test_a_provider_of_its_own_goes_before_the_process_one(self, app: App, *, listens: bool) -> None:
+        other = App()
+        for each in (other,) if listens else (other, app):
+            process.recorder.unlisten(each.live.spans)
+
+        @interlay.observe(kind="agent", name="plan", tracer_provider=other.provider)
+        def plan() -> None:
+            assert trace.get_current_span().get_span_context().is_valid
+            app.ask()
+
+        plan()
+        assert other.tree == {"invoke_agent plan": None}
+        (function,) = other.spans
+        if listens:
+            (chat,) = app.spans
+            assert chat.parent is not None
+            assert function.context is not None
+            assert (chat.name, chat.parent.span_id) == ("chat gpt-4o-mini", function.context.span_id)
+        else:
+            assert app.spans == []
+
+    def test_what_is_no_provider_is_said(self) -> None:
+        with pytest.raises(ConfigError, match=r"observe\(tracer_provider=5\): expected a provider"):
+            interlay.observe(tracer_provider=5)
 
     def test_an_error_has_its_status(self, app: App) -> None:
         @interlay.observe(name="work")

@@ -16,12 +16,16 @@ from interlay.chain.current import sending
 from interlay.entry import process
 from interlay.entry.arrivals import Arrivals
 from interlay.entry.request import HTTPRequest
-from interlay.entry.seat import Seat
+from interlay.entry.seat import Seat, seconds_left
 from interlay.entry.wire import transports
+from interlay.model.errors import ConfigError
 from interlay.providers.hosts import provider_at
 
 LIBRARIES: Final = ("httpx", "httpx2")
 """The HTTP libraries whose transports are reached, by the names they are imported by."""
+
+SDKS: Final = ("openai._base_client", "anthropic._base_client", "groq._base_client", "together._base_client")
+"""Where the SDKs that Stainless makes say how long to wait before a retry: the only door there is to these waits."""
 
 Method = Callable[..., Any]
 
@@ -61,7 +65,7 @@ def _patch_at(owner: type[Any], name: str) -> _Patch | None:
     return _patches[id(function)] if function is not None else None
 
 
-def instrument(*parts: object) -> None:
+def instrument(*parts: object, tracer_provider: object = None) -> None:
     """Put a chain under every httpx and httpx2 client of the process: those that exist, and those to come.
 
     The transports' own methods are wrapped, as soon as the libraries are imported. Only requests to hosts that the
@@ -70,15 +74,23 @@ def instrument(*parts: object) -> None:
     transport of your own answers by itself. Calling it again replaces the chain.
 
     Where a part retries, an SDK's own retries send nothing beyond it: what the part gave up on is answered with
-    ``x-should-retry: false``, which cohere's does not read. The waits between an SDK's retries cannot be reached from
-    here, as ``wrap()`` reaches them.
+    ``x-should-retry: false``, which cohere's does not read. Where an SDK retries by itself and the call has a deadline
+    (``Timeout(total=…)``, ``using(deadline=…)``), openai, anthropic, groq and together wait before the next send no
+    longer than that leaves; others wait as long as they would, and then send nothing.
 
     Args:
         parts: layers and observers, in any order; or one ``Chain``.
+        tracer_provider: an OpenTelemetry provider in which these calls are to be spans, instead of the one that
+            ``setup()`` knows of.
 
     Raises:
         PartError: for a part that is neither a layer nor an observer.
+        ConfigError: for a provider that is none, and for one beside a ``Chain``, which is made with its ``Trace(…)``.
     """
+    if tracer_provider is not None:
+        if any(isinstance(part, Chain) for part in parts):
+            raise ConfigError("instrument(Chain(…), tracer_provider=…): put a Trace(tracer_provider) into the chain")
+        parts = (*parts, process.spans_in(tracer_provider, "instrument"))
     chain = parts[0] if len(parts) == 1 and isinstance(parts[0], Chain) else Chain(*parts)
     global _seat
     with _lock:
@@ -88,7 +100,7 @@ def instrument(*parts: object) -> None:
             _seat.install(chain, None)
         process.recorder.instrumented = True
         _arrivals.watch()
-    for name in LIBRARIES:
+    for name in (*LIBRARIES, *SDKS):
         if name in sys.modules:
             # Waits for one that another thread is importing, which itself may wait for our lock.
             _reach(importlib.import_module(name))
@@ -128,14 +140,18 @@ def _reach(module: ModuleType) -> None:
             patch.seat = _seat
 
 
-_arrivals: Final = Arrivals(LIBRARIES, _reach)
+_arrivals: Final = Arrivals((*LIBRARIES, *SDKS), _reach)
 
 
 def _places(module: ModuleType) -> Iterator[tuple[type[Any], str, Callable[[ModuleType, _Patch], None]]]:
-    """The classes that send, their methods that do, and what covers these."""
+    """The classes that send, or wait, their methods that do, and what covers these."""
     for kind, name, cover in (
-        ("HTTPTransport", "handle_request", _cover_sync),
-        ("AsyncHTTPTransport", "handle_async_request", _cover_async),
+        (("BaseClient", "_calculate_retry_timeout", _cover_wait),)
+        if module.__name__ in SDKS
+        else (
+            ("HTTPTransport", "handle_request", _cover_sync),
+            ("AsyncHTTPTransport", "handle_async_request", _cover_async),
+        )
     ):
         owner = getattr(module, kind, None)
         if isinstance(owner, type) and name in vars(owner):
@@ -164,6 +180,17 @@ def _cover_async(module: ModuleType, patch: _Patch) -> None:
         return await ours(_Inner(handle_async_request=original.__get__(self)), seat).handle_async_request(request)
 
     patch.cover(handle_async_request)
+
+
+def _cover_wait(_module: ModuleType, patch: _Patch) -> None:
+    original = patch.original
+
+    def _calculate_retry_timeout(self: Any, *args: Any, **kwargs: Any) -> float:
+        seconds: float = original.__get__(self)(*args, **kwargs)
+        left = seconds_left() if patch.seat is not None else None
+        return seconds if left is None else min(seconds, max(left, 0.0))
+
+    patch.cover(_calculate_retry_timeout)
 
 
 _Inner = SimpleNamespace

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar, get_args, overload
 
 from interlay.chain.current import Around, Parent, current, place
+from interlay.chain.recorder import Guarded
 from interlay.chain.run import new_id
 from interlay.entry import process, scope
 from interlay.entry.plain import Plain, as_text
@@ -32,8 +33,10 @@ _MAX_MESSAGE: Final = 2000
 @overload
 def observe(function: F, /) -> F: ...
 @overload
-def observe(*, kind: Kind = "tool", name: str | None = None) -> Callable[[F], F]: ...
-def observe(function: Any = None, /, *, kind: Kind = "tool", name: str | None = None) -> Any:
+def observe(*, kind: Kind = "tool", name: str | None = None, tracer_provider: object = None) -> Callable[[F], F]: ...
+def observe(
+    function: Any = None, /, *, kind: Kind = "tool", name: str | None = None, tracer_provider: object = None
+) -> Any:
     """Record each run of a function: ``@interlay.observe(kind="agent")``.
 
     The record has the function's name as its ``target``, no usage and no cost of its own, how long it took and how it
@@ -50,9 +53,11 @@ def observe(function: Any = None, /, *, kind: Kind = "tool", name: str | None = 
         function: what to observe, where neither of the others is given.
         kind: what it is to the calls inside.
         name: what to call it; by default its qualified name.
+        tracer_provider: an OpenTelemetry provider in which its runs are to be spans, instead of the one that
+            ``setup()`` knows of.
 
     Raises:
-        ConfigError: for a kind or name that is none.
+        ConfigError: for a kind, name or provider that is none.
         TypeError: for something that is no function.
     """
     if kind not in _KINDS:
@@ -60,8 +65,10 @@ def observe(function: Any = None, /, *, kind: Kind = "tool", name: str | None = 
     if name is not None and not (isinstance(name, str) and name):
         raise ConfigError(f"observe(name={name!r}): expected some text")
 
+    spans = None if tracer_provider is None else Guarded(process.spans_in(tracer_provider, "observe"))
+
     def decorate(target: Any) -> Any:
-        return _observed(target, _Subject(target, kind, name))
+        return _observed(target, _Subject(target, kind, name, spans))
 
     return decorate if function is None else decorate(function)
 
@@ -69,13 +76,15 @@ def observe(function: Any = None, /, *, kind: Kind = "tool", name: str | None = 
 class _Subject:
     """A function that is observed."""
 
-    def __init__(self, function: Any, kind: Kind, name: str | None) -> None:
+    def __init__(self, function: Any, kind: Kind, name: str | None, spans: Guarded | None) -> None:
         if isinstance(function, type) or not callable(function):
             what = function.__name__ if isinstance(function, type) else type(function).__name__
             hint = "; put it below" if isinstance(function, classmethod | staticmethod) else ""
             raise TypeError(f"observe({what}): expected a function{hint}")
         self.function = function
         self.kind = kind
+        self.spans = spans
+        """What makes spans of its runs, where that is not left to the process."""
         qualified = getattr(function, "__qualname__", None) or type(function).__name__
         self.name = name or qualified.rpartition("<locals>.")[2]
 
@@ -120,6 +129,8 @@ class Activity:
             self._asked = Plain()(subject.given(args, kwargs))
         self.started_at = time.time()
         self._began = perf_counter()
+        if subject.spans is not None and subject.spans.on_begin is not None:
+            subject.spans.tell(subject.spans.on_begin, self)
         if process.recorder.listens:
             process.recorder.begun(self)
 
@@ -174,25 +185,26 @@ class Activity:
             process.recorder.runner.put(lambda: self._seal("lost", None, seconds))
 
     def _seal(self, end: End, failure: Failure | None, seconds: float) -> None:
-        parent = self.parent
-        process.recorder.keep(
-            Record(
-                id=self.id,
-                call_id=self.id,
-                parent_id=parent.id if parent is not None else None,
-                operation=self.kind,
-                target=self.name,
-                method="",
-                identity=self._identity,
-                started_at=self.started_at,
-                ended_at=self.started_at + seconds,
-                duration=seconds,
-                end=end,
-                error=failure,
-                trace=self.trace,
-                contents=self._contents(),
-            )
+        parent, spans = self.parent, self._subject.spans
+        record = Record(
+            id=self.id,
+            call_id=self.id,
+            parent_id=parent.id if parent is not None else None,
+            operation=self.kind,
+            target=self.name,
+            method="",
+            identity=self._identity,
+            started_at=self.started_at,
+            ended_at=self.started_at + seconds,
+            duration=seconds,
+            end=end,
+            error=failure,
+            trace=self.trace,
+            contents=self._contents(),
         )
+        process.recorder.keep(record)
+        if spans is not None and spans.on_end is not None:
+            spans.tell(spans.on_end, record)
 
     def _contents(self) -> Contents | None:
         if self._plain is None:

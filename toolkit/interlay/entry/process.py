@@ -13,7 +13,7 @@ import msgspec
 
 from interlay import __version__
 from interlay.chain.journal import Journal
-from interlay.chain.recorder import Recorder
+from interlay.chain.recorder import Observe, Recorder
 from interlay.chain.runner import Runner
 from interlay.chain.stream import lose_open
 from interlay.cost import PriceBook, pricer
@@ -25,7 +25,7 @@ from interlay.model.record import Record
 from interlay.telemetry import logs as logging_
 from interlay.telemetry.origin import Origin
 from interlay.telemetry.settings import wants_contents
-from interlay.telemetry.setup import Export, Telemetry
+from interlay.telemetry.setup import Export, Telemetry, live_spans
 from interlay.telemetry.shipping import Delivery
 
 recorder: Final = Recorder(Runner())
@@ -165,6 +165,13 @@ _SETTINGS: Final[dict[str, tuple[str, Callable[[Any], bool]]]] = {
     "meter_provider": ("a provider, False or None", lambda value: value is False or hasattr(value, "get_meter")),
     "logs": ("'text', 'json' or None", lambda value: value in ("text", "json")),
 }
+
+
+def spans_in(tracer_provider: object, caller: str) -> Observe:
+    """What makes spans in a provider of the program's own. Raises ``ConfigError`` for what is none."""
+    if not hasattr(tracer_provider, "get_tracer"):
+        raise ConfigError(f"{caller}(tracer_provider={shown(tracer_provider)}): expected a provider or None")
+    return live_spans(tracer_provider, __version__)
 
 
 def last(limit: int | None = None) -> list[Record]:

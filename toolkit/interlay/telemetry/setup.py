@@ -24,6 +24,7 @@ from interlay.telemetry.settings import OTLP, Destination
 from interlay.telemetry.shipping import Delivery, Shipper
 from interlay.telemetry.sources import JournalSource, MemorySource, Source
 from interlay.telemetry.spans import trace_of, trace_within, traceparent
+from interlay.telemetry.vocabulary import DEFAULT, VocabularyName
 
 logger = logging.getLogger("interlay.setup")
 
@@ -122,7 +123,7 @@ class Telemetry:
             live.before_reading(meter_provider, version, told.fold)
             self._observers.append(Observe(told, inline=True))
         if tracer_provider:
-            self._observers.append(_live().Trace(tracer_provider, vocabulary=vocabulary, version=version))
+            self._observers.append(live_spans(tracer_provider, version, vocabulary))
         elif any("traces" in each.endpoints for each in destinations):
             self._observers.append(Observe(_Places(), inline=True))
         for destination, transport in zip(destinations, transports, strict=True):
@@ -234,6 +235,12 @@ def _extra(name: str) -> Any:  # noqa: ANN401 - whatever the entry point names
 def _live() -> ModuleType:
     """The one module that imports OpenTelemetry, which whoever has a provider has."""
     return importlib.import_module("interlay.telemetry.live")
+
+
+def live_spans(tracer_provider: object, version: str, vocabulary: VocabularyName = DEFAULT) -> Observe:
+    """An observer that makes spans in a provider of the program's own."""
+    made: Observe = _live().Trace(tracer_provider, vocabulary=vocabulary, version=version)
+    return made
 
 
 def _global(module: str, getter: str) -> Any:  # noqa: ANN401 - a provider
