@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable
 from time import perf_counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from interlay.chain.current import current
 from interlay.chain.io import IO
@@ -234,9 +234,8 @@ class Stream:
         return self._filtered(self.monitor.cut(chunk, now))
 
     def _filtered(self, events: list[WireEvent]) -> bytes:
-        change = self._filter
-        assert change is not None
-        out = change(events[0]) if len(events) == 1 else b"".join([change(event) for event in events])
+        change: Any = self._filter
+        out: bytes = change(events[0]) if len(events) == 1 else b"".join([change(event) for event in events])
         return out + self._spilled(out) if self.monitor.opaque else out
 
     def _deliver(self) -> None:

@@ -228,21 +228,24 @@ _NULL_USAGE: Final = re.compile(rb',"usage":null(?=(?:,"[^"\\]*+":(?:"[^"\\]*+"|
 
 _NULL: Final = b',"usage":null'
 _LAST: Final = _NULL + b"}\n\n"
+_BEFORE: Final = -len(_LAST)
 _PADDED: Final = _NULL + b',"obfuscation":"'
 
 
 def hide_usage(event: WireEvent) -> bytes:
     """The event as the API sends it unasked: no event that has usage and no choice, no ``"usage":null``."""
     raw, data = event.raw, event.data
-    if data is None or b'"usage"' not in data:
+    if data is None:
         return raw
     if len(raw) == len(data) + 8 and raw.startswith(b"data: "):
         # What nearly all events are: one line, with the member last, or last but for the padding.
         if raw.endswith(_LAST):
-            return raw[: -len(_LAST)] + b"}\n\n"
+            return raw[:_BEFORE] + b"}\n\n"
         at = raw.rfind(_PADDED)
         if at > 0 and raw.endswith(b'"}\n\n') and raw.find(b'"', at + len(_PADDED), -4) < 0 and b"\\" not in raw[at:]:
             return raw[:at] + raw[at + len(_NULL) :]
+    if b'"usage"' not in data:
+        return raw
     match = _NULL_USAGE.search(data)
     if match is not None:
         start, end = match.span()
