@@ -15,18 +15,21 @@ import anthropic
 import httpx2
 import openai
 import pytest
-from opentelemetry import trace
+from opentelemetry import baggage, propagate, trace
+from opentelemetry import context as contexts
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Decision, Sampler, SamplingResult
 from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from tests.unit.entry.wires import ANTHROPIC_EVENTS, MESSAGES, OPENAI_EVENTS, Body, Wire
 
 import interlay
 from interlay import Retry
 from interlay.chain.call import Call, Response
 from interlay.chain.layer import Next, Role
+from interlay.chain.recorder import Guarded
 from interlay.model.record import CacheOutcome, Link, Verdict
 from interlay.telemetry.live import Trace
 from interlay.testing import capture
@@ -158,6 +161,58 @@ def test_the_provider_is_told_where_in_the_trace_its_request_stands(app: App) ->
     assert sent == f"00-{own.trace_id:032x}-{own.span_id:016x}-{own.trace_flags:02x}"
     ask(app.client(propagate=False))
     assert "traceparent" not in app.wire.requests[0].headers
+
+
+def test_baggage_goes_along_where_there_is_some(app: App) -> None:
+    token = contexts.attach(baggage.set_baggage("team", "blue"))
+    try:
+        ask(app.client())
+    finally:
+        contexts.detach(token)
+    headers = app.wire.requests[0].headers
+    assert (headers["baggage"], headers["traceparent"][3:35]) == (
+        "team=blue",
+        f"{context_of(app.only()).trace_id:032x}",
+    )
+
+
+def test_another_way_of_telling_is_the_programs_own(app: App) -> None:
+    class Own(TraceContextTextMapPropagator):
+        def inject(self, carrier: Any, context: Any = None, setter: Any = None) -> None:
+            carrier["x-own"] = f"{trace.get_current_span(context).get_span_context().span_id:016x}"
+
+    client = app.client()
+    before = propagate.get_global_textmap()
+    propagate.set_global_textmap(Own())
+    try:
+        ask(client)
+    finally:
+        propagate.set_global_textmap(before)
+    headers = app.wire.requests[0].headers
+    assert ("traceparent" in headers, headers["x-own"]) == (False, f"{context_of(app.only()).span_id:016x}")
+
+
+def test_calls_that_begin_alike_are_told_apart(app: App) -> None:
+    client = app.client()
+    for model in ("gpt-4o-mini", "gpt-4o", "gpt-4o-mini"):
+        client.chat.completions.create(model=model, messages=MESSAGES)
+    client.models.list()
+    client.files.list()
+    assert [span.name for span in app.spans] == ["chat gpt-4o-mini", "chat gpt-4o", "chat gpt-4o-mini", "GET", "GET"]
+    assert [told(span)["url.full"].rpartition("/")[2] for span in app.spans[3:]] == ["models", "files"]
+
+
+def test_an_observers_methods_that_do_nothing_are_not_called(app: App) -> None:
+    class Ends(interlay.Observer):
+        def on_end(self, record: Any) -> None:
+            seen.append(record)
+
+    seen: list[Any] = []
+    guarded = Guarded(Ends())
+    assert (guarded.on_start, guarded.on_attempt) == (None, None)
+    ask(interlay.wrap(Wire(200).for_openai(), Ends()))
+    assert interlay.flush(30).pending == 0
+    assert len(seen) == 1
 
 
 def test_a_failure_is_an_error_with_its_type(app: App) -> None:

@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
@@ -91,11 +91,11 @@ class Guarded:
         if isinstance(observer, Observe):
             self.inline, target = observer.inline, observer.target
         self._complained = False
-        self.on_start = getattr(target, "on_start", None)
-        self.on_attempt = getattr(target, "on_attempt", None)
+        self.on_start = _method(target, "on_start")
+        self.on_attempt = _method(target, "on_attempt")
         self.on_begin = getattr(target, "on_begin", None)
         """Ours alone: told of the functions that are observed, inline."""
-        self.on_end = getattr(target, "on_end", None)
+        self.on_end = _method(target, "on_end")
         if not is_observer(target):
             self.on_end = target
 
@@ -109,6 +109,12 @@ class Guarded:
                 logger.exception("the observer %r failed; it is not reported again", type(method).__name__)
         finally:
             looked_at.reset(token)
+
+
+def _method(target: object, name: str) -> Any:  # noqa: ANN401 - a method, or None
+    """An observer's method; None where it has none, or the one that does nothing."""
+    method = getattr(target, name, None)
+    return None if getattr(method, "__func__", None) is getattr(Observer, name) else method
 
 
 class Ring:

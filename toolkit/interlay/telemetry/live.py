@@ -15,9 +15,10 @@ from typing import Any, Final, NamedTuple, cast
 
 from opentelemetry import context as contexts
 from opentelemetry import metrics, propagate, trace
+from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from interlay.chain.call import Call
+from interlay.chain.call import Call, Route
 from interlay.chain.chain import Chain
 from interlay.chain.current import Function, Parent
 from interlay.chain.layer import Role
@@ -39,6 +40,9 @@ _WHOLE: Final = (Role.GUARD, Role.CACHE, Role.ROUTE)
 """Roles by which there may be no exchange, or several: the call is a span of its own then."""
 _KINDS: Final = {1: SpanKind.INTERNAL, 3: SpanKind.CLIENT}
 _CHAINS: Final = 100
+_KNOWN: Final = 1_000
+"""Beginnings that are remembered."""
+_W3C: Final = {"traceparent", "tracestate", "baggage"}
 _FEW: Final = 1_000
 """Chunks of one stream whose times are told one by one."""
 
@@ -80,16 +84,27 @@ class _Begun(NamedTuple):
     """Whether an SDK's own span tells the usage."""
 
 
+class _Beginning(NamedTuple):
+    """What calls of one kind to one place begin with. The attributes are all that a sampler sees."""
+
+    name: str
+    kind: SpanKind
+    attributes: Mapping[str, str | int]
+
+
 class _Around:
     """Makes a function's span current while the function is at work, a call's while it is sent."""
 
-    __slots__ = ("_span",)
+    __slots__ = ("_span", "_within")
 
-    def __init__(self, span: Span) -> None:
+    def __init__(self, span: Span, within: contexts.Context | None = None) -> None:
         self._span = span
+        self._within = within
+        """With the span in it; a function may be at work in many, one after the other."""
 
     def enter(self) -> object:
-        return contexts.attach(trace.set_span_in_context(self._span))
+        within = self._within
+        return contexts.attach(within if within is not None else trace.set_span_in_context(self._span))
 
     def leave(self, entered: object) -> None:
         token = cast("Token[contexts.Context]", entered)
@@ -107,6 +122,10 @@ class LiveSpans:
         self._propagate = propagate
         self._open: dict[str, _Begun] = {}
         self._wholes: dict[Chain, bool] = {}
+        self._beginnings: dict[tuple[Route | None, str | None, str], _Beginning] = {}
+        self._textmap: object = None
+        self._is_plain = False
+        """Whether the program tells others of its traces as the W3C has it, and no other way."""
 
     def on_start(self, call: Call) -> None:
         """A call enters the chain."""
@@ -118,31 +137,62 @@ class LiveSpans:
             context = propagate.extract(call.request.headers, context)
             outer = trace.get_current_span(context)
         whole = self._tells_whole(call.chain)
-        name, kind, facts = _beginning(call, whole=whole)
-        names = self._told.vocabulary.names
-        attributes = {names[fact]: value for fact, value in facts.items() if value is not None and fact in names}
+        name, kind, attributes = self._beginning(call, whole=whole)
         began_ns = int(call.run.started_at * 1_000_000) * 1000
         span = self._tracer.start_span(name, context, kind, attributes, (), began_ns)
-        if not self._place(call.run, span, outer):
+        place = self._place(call.run, span, outer)
+        if place is None:
             return
-        call.run.around = _Around(span)
+        within = trace.set_span_in_context(span, context)
+        call.run.around = _Around(span, within)
         if self._propagate:
-            propagate.inject(call.request.headers, trace.set_span_in_context(span, context))
+            self._tell_provider(call, span, place, within)
         if span.is_recording():
             self._keep(call.id, _Begun(span, name, attributes, whole, _tells_usage(outer, call)))
 
+    def _beginning(self, call: Call, *, whole: bool) -> _Beginning:
+        """A call's span as it begins, made once for all that begin alike."""
+        method = call.request.method
+        # A whole call's has an id in it, and none is like another.
+        key = (None if whole else call.route, call.model, method)
+        known_already = self._beginnings.get(key) if not whole else None
+        if known_already is not None:
+            return known_already
+        name, kind, facts = _beginning(call, whole=whole)
+        names = self._told.vocabulary.names
+        attributes = {names[fact]: value for fact, value in facts.items() if value is not None and fact in names}
+        made = _Beginning(name, kind, attributes)
+        if not whole:
+            if len(self._beginnings) >= _KNOWN:
+                self._beginnings.clear()
+            self._beginnings[key] = made
+        return made
+
+    def _tell_provider(self, call: Call, span: Span, place: Place, within: contexts.Context) -> None:
+        """Say in the request where in the trace it stands."""
+        textmap = propagate.get_global_textmap()
+        if textmap is not self._textmap:
+            self._textmap = textmap
+            self._is_plain = type(textmap) is CompositePropagator and textmap.fields == _W3C
+        if self._is_plain and len(within) == 1 and not span.get_span_context().trace_state:
+            # The one thing in there is the span, so there is no baggage to be sent along.
+            call.request.headers["traceparent"] = f"00-{place.trace_id}-{place.span_id}-{place.flags:02x}"
+        else:
+            propagate.inject(call.request.headers, within)
+
     @staticmethod
-    def _place(of: Run | Function, span: Span, outer: Span) -> bool:
-        """Say where in the trace something stands. False where the span is none."""
+    def _place(of: Run | Function, span: Span, outer: Span) -> Place | None:
+        """Say where in the trace something stands. None where the span is none."""
         own, above = span.get_span_context(), outer.get_span_context()
-        if own.is_valid:
-            of.trace = Place(
-                trace_id=f"{own.trace_id:032x}",
-                span_id=f"{own.span_id:016x}",
-                parent_span_id=f"{above.span_id:016x}" if above.is_valid else None,
-                flags=int(own.trace_flags),
-            )
-        return own.is_valid
+        if not own.is_valid:
+            return None
+        of.trace = place = Place(
+            trace_id=f"{own.trace_id:032x}",
+            span_id=f"{own.span_id:016x}",
+            parent_span_id=f"{above.span_id:016x}" if above.is_valid else None,
+            flags=int(own.trace_flags),
+        )
+        return place
 
     def _keep(self, id: str, begun: _Begun) -> None:
         if len(self._open) >= _OPEN:
@@ -159,7 +209,7 @@ class LiveSpans:
         began_ns = int(function.started_at * 1_000_000) * 1000
         context = _around(function.parent)
         span = self._tracer.start_span(name, context, SpanKind.INTERNAL, attributes, (), began_ns)
-        if not self._place(function, span, trace.get_current_span(context)):
+        if self._place(function, span, trace.get_current_span(context)) is None:
             return
         function.around = _Around(span)
         if span.is_recording():
