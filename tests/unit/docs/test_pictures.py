@@ -29,3 +29,7 @@ def test_every_picture_is_shown_and_described() -> None:
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
     assert 'src="docs/pictures/show.svg" alt="' in readme
     assert "](pictures/show.svg)" in index
+    collectors = (ROOT / "docs" / "how-to" / "collectors.md").read_text(encoding="utf-8")
+    assert 'src="docs/pictures/phoenix.png" alt="' in readme
+    assert "](../pictures/phoenix.png)" in collectors
+    assert (FOLDER / "phoenix.png").stat().st_size < 200_000

@@ -32,7 +32,7 @@ _PACE: Final = 0.02
 """Seconds between the events of a stream."""
 
 
-class _Unhurried(Player):
+class Unhurried(Player):
     """Takes its time, as models do."""
 
     def answer(self, sent: Sent) -> Answer:
@@ -46,7 +46,7 @@ def tell() -> Iterator[Chapter]:
     _reach_the_loopback()
     recordings = Recording.bundled()
     asked = {name: recording.exchanges[0].request.body for name, recording in recordings.items()}
-    with Server(_Unhurried(recordings.values(), pace=_PACE)) as server, using(user="demo", tags=["demo"]):
+    with Server(Unhurried(recordings.values(), pace=_PACE)) as server, using(user="demo", tags=["demo"]):
         with (
             openai.OpenAI(base_url=f"{server.url}/v1", api_key="no-key", max_retries=2) as ours,
             anthropic.Anthropic(base_url=server.url, api_key="no-key", max_retries=2) as theirs,
