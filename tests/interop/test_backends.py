@@ -6,8 +6,10 @@ in ``.venv-interop`` beside the repository's own.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -62,7 +64,9 @@ def ask(url: str, body: object = None) -> Any:
 
 def serve(command: list[str], env: dict[str, str], health: str, log: Path) -> subprocess.Popen[bytes]:
     with log.open("wb") as output:
-        process = subprocess.Popen(command, env={**os.environ, **env}, stdout=output, stderr=output)
+        process = subprocess.Popen(
+            command, env={**os.environ, **env}, stdout=output, stderr=output, start_new_session=True
+        )
     deadline = time.monotonic() + 300
     while True:
         try:
@@ -72,6 +76,17 @@ def serve(command: list[str], env: dict[str, str], health: str, log: Path) -> su
             assert process.poll() is None, log.read_text()[-3000:]
             assert time.monotonic() < deadline, log.read_text()[-3000:]
             time.sleep(1)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a server and what it has started; on a busy machine it may take long to say its farewells."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +100,7 @@ def phoenix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     python = interpreter("phoenix", "arize-phoenix==20.26.1")
     process = serve([python, "-m", "phoenix.server.main", "serve"], env, f"{url}/healthz", folder / "log")
     yield url
-    process.terminate()
-    process.wait(60)
+    stop(process)
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +113,7 @@ def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ]  # fmt: skip
     process = serve(command, {}, f"{url}/health", folder / "log")
     yield url
-    process.terminate()
-    process.wait(60)
+    stop(process)
 
 
 def sent(vocabulary: str) -> list[Record]:
