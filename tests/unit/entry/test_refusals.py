@@ -132,6 +132,16 @@ class TestARefusal:
         assert type(error).__name__ == "BadRequestError"
         assert [record.end for record in records] == ["error"]
 
+    def test_of_an_answer_keeps_the_attempt_and_lets_the_connection_go(self, api: str, colour: str) -> None:
+        error, records = refused(api, colour, Door(blocked, answered=True), sent=1)
+        assert type(error).__name__ == "BadRequestError"
+        (record,) = records
+        assert record.error is not None
+        assert record.error.type == "blocked"
+        (attempt,) = record.attempts
+        assert (attempt.status, attempt.billed) == (200, True)
+        assert record.cost is not None
+
     def test_in_any_words(self, api: str, colour: str) -> None:
         words = "a\r\nset-cookie: b\ud800é" * 9
         error, records = refused(

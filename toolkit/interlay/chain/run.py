@@ -76,10 +76,18 @@ class Sending:
         self.billable = status < 400
 
     def ended(self, failure: Failure | None) -> None:
-        """The response is over."""
+        """The response is over. Only the first call counts."""
+        if self.seconds is not None:
+            return
         if self.billable is False and self.call is not None and self.monitor is not None:
             failure = refusal(self.call, self.status or 0, self.headers or {}, self.monitor.body())
         self._over(failure)
+
+    def left(self) -> None:
+        """The run is over, and nobody has read the response, or waited for it."""
+        if self.monitor is not None:
+            self.monitor.catch_up()
+        self.ended(Failure(type="cancelled") if self.monitor is None else None)
 
     def _over(self, failure: Failure | None) -> None:
         self.error = failure
@@ -156,6 +164,10 @@ class Run:
         for sending in self.sendings:
             # What an earlier send was answered was read by a layer, so in here too.
             spent -= sending.waited if sending is last or sending.seconds is None else sending.seconds
+        if stream is None or stream.sending is not last or len(self.sendings) > 1:
+            for sending in self.sendings:
+                if sending.seconds is None:
+                    sending.left()
         self.overhead = max(0.0, spent - call.io.slept)
         """Seconds spent in interlay itself."""
         self.call, self.end, self.failure = call, end, failure
