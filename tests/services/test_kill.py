@@ -18,7 +18,7 @@ import interlay, sys
 from tests.unit.entry.wires import MESSAGES, Wire
 interlay.setup()
 client = interlay.wrap(Wire(200).for_openai())
-for n in range(100_000):
+for n in range(1_000):
     client.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES)
     print(interlay.last(1)[0].id, flush=True)
 """

@@ -9,16 +9,23 @@ import subprocess
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 from prometheus_client import CollectorRegistry
+from tests.unit.entry.wires import MESSAGES, OPENAI_EVENTS, Body, Wire
+from tests.unit.telemetry.backends import Backend, refuse, take
 from tests.unit.telemetry.exchanges import attempt, record, refused, streamed
 
+import interlay
+from interlay.entry import process
 from interlay.telemetry import instruments as ins
 from interlay.telemetry.metrics import Metrics, Tally
+from interlay.telemetry.settings import OTLP
 from interlay_integrations.exporters.prometheus import PrometheusExporter
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
@@ -102,6 +109,49 @@ def value(result: list[Any]) -> float:
 )
 def test_what_was_called_is_what_prometheus_has(prometheus: Prometheus, query: str, expected: float) -> None:
     assert value(prometheus.until(query)) == pytest.approx(expected, rel=0.01)
+
+
+def _table(instruments: Iterable[ins.Instrument]) -> set[str]:
+    return {instrument.name.replace(".", "_") for instrument in instruments}
+
+
+def _instrument_of(series: str, table: set[str]) -> str | None:
+    return max((name for name in table if series.startswith(name)), key=len, default=None)
+
+
+def test_what_a_program_emits_is_the_table_less_what_is_to_come(tmp_path: Path) -> None:
+    """Both ways, with real calls that go well, are tried again, are streamed and fail, and a backend that refuses one
+    record, is down for a while, and takes the rest."""
+    backend = Backend(refuse(400), refuse(503), take)
+    settings: dict[str, Any] = {"tracer_provider": False, "meter_provider": False}
+    place = OTLP(endpoint=backend.url, signals=("traces",))
+    interlay.setup(journal=tmp_path / "journal", export=place, prometheus=("127.0.0.1", 0), **settings)
+    telemetry = process._process.telemetry
+    assert telemetry is not None
+    assert telemetry.port is not None
+    server = Prometheus(tmp_path, telemetry.port)
+    try:
+        for script in ((200,), (429, 200), (400,), (Body(OPENAI_EVENTS),)):
+            client = interlay.wrap(Wire(*script).for_openai(max_retries=0), interlay.Retry(attempts=2))
+            streams = isinstance(script[0], Body)
+            with suppress(openai.APIError):
+                answer: Any = client.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES, stream=streams)
+                for _ in answer if streams else ():
+                    pass
+            while not interlay.flush(5).done:
+                pass
+        everything = _table((*ins.OURS, *ins.conventional("genai-1.41").all()))
+        to_come = _table(ins.TO_COME)
+        deadline, seen = time.monotonic() + PATIENCE, set[str | None]()
+        while time.monotonic() < deadline and seen != everything - to_come:
+            series = server.ask('{otel_scope_name="interlay"}')
+            seen = {_instrument_of(each["metric"]["__name__"], everything) for each in series}
+            time.sleep(0.2)
+    finally:
+        server.close()
+        interlay.setup(journal=False, export=False, prometheus=False, **settings)
+        backend.close()
+    assert seen == everything - to_come
 
 
 def test_every_series_is_of_an_instrument_of_the_table(prometheus: Prometheus) -> None:

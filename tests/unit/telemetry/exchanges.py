@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -91,3 +93,14 @@ def with_contents(**changes: Any) -> Record:
     tool = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
     contents = Contents(input=asked, output=[{"role": "assistant", "content": "Four degrees."}], tools=[tool])
     return record(**{"contents": contents, **changes})
+
+
+def used(vocabulary: str, told: Mapping[str, Any]) -> tuple[int, int]:
+    """What a span's attributes say was used, of prompt and completion, to somebody who reads that vocabulary."""
+    if vocabulary == "langfuse":
+        usage = json.loads(told.get("langfuse.observation.usage_details", "{}"))
+        prompt = sum(count for kind, count in usage.items() if kind.startswith("input"))
+        return prompt, sum(usage.values()) - prompt
+    if vocabulary == "openinference":
+        return told.get("llm.token_count.prompt", 0), told.get("llm.token_count.completion", 0)
+    return told.get("gen_ai.usage.input_tokens", 0), told.get("gen_ai.usage.output_tokens", 0)

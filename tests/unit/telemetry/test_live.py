@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, ClassVar
 
@@ -17,13 +18,16 @@ import openai
 import pytest
 from opentelemetry import baggage, propagate, trace
 from opentelemetry import context as contexts
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Decision, Sampler, SamplingResult
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Decision, Sampler, SamplingResult
 from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from tests.unit.entry.wires import ANTHROPIC_EVENTS, MESSAGES, OPENAI_EVENTS, Body, Wire
+from tests.unit.telemetry.exchanges import used
 
 import interlay
 from interlay import Retry
@@ -32,6 +36,7 @@ from interlay.chain.layer import Next, Role
 from interlay.chain.recorder import Guarded
 from interlay.model.record import CacheOutcome, Link, Verdict
 from interlay.telemetry.live import Trace
+from interlay.telemetry.vocabulary import NAMES, VocabularyName
 from interlay.testing import capture
 
 ASKED: Any = {"stream": True, "stream_options": {"include_usage": True}}
@@ -409,15 +414,56 @@ def test_pain_13_tokens_of_streams_are_told_though_nobody_asked_for_usage(app: A
     assert told(app.only())["gen_ai.usage.output_tokens"] == 2
 
 
-def test_pain_13_metrics_do_not_depend_on_sampling() -> None:
-    app = App(sampler=ALWAYS_OFF)
+@pytest.mark.parametrize("sampler", [ALWAYS_OFF, ALWAYS_ON], ids=["off", "on"])
+def test_pain_13_metrics_do_not_depend_on_sampling(sampler: Sampler) -> None:
+    app, reader = App(sampler=sampler), InMemoryMetricReader()
+    meters = MeterProvider([reader])
+    settings: dict[str, Any] = {"journal": False, "export": False}
+    interlay.setup(**settings, tracer_provider=app.provider, meter_provider=meters)
+    try:
+        for script in ([200], [Body(OPENAI_EVENTS)]):
+            client = interlay.wrap(Wire(*script).for_openai())
+            answer = ask(client, stream=len(script) == 1 and script != [200])
+            for _ in answer if script != [200] else ():
+                pass
+        assert interlay.flush(30).pending == 0
+        data: Any = reader.get_metrics_data()
+    finally:
+        interlay.setup(**settings, tracer_provider=False, meter_provider=False)
+        meters.shutdown()
+    found = {metric.name: metric for metric in data.resource_metrics[0].scope_metrics[0].metrics}
+    used = {p.attributes["gen_ai.token.type"]: p.sum for p in found["gen_ai.client.token.usage"].data.data_points}
+    assert used == {"input": 18, "output": 4}
+    assert sum(point.value for point in found["interlay.calls"].data.data_points) == 2
+    assert len(app.spans) == (0 if sampler is ALWAYS_OFF else 2)
+
+
+LAST_WORDS: list[Any] = [200, Body(OPENAI_EVENTS), 429, Body(OPENAI_EVENTS[:1], breaks=httpx2.ReadError("cut"))]
+
+
+@pytest.mark.parametrize("vocabulary", NAMES)
+@pytest.mark.parametrize("retried_by", ["a part", "the SDK"])
+def test_usage_over_live_spans_is_that_over_records(app: App, vocabulary: VocabularyName, retried_by: str) -> None:
+    """Plain, streamed, refused and tried again, refused for good, cut."""
     with capture() as records:
-        for _ in range(5):
-            ask(app.client())
-    assert sum(record.usage.input_tokens or 0 for record in records if record.usage is not None) == 45
+        for last in LAST_WORDS:
+            wire = Wire(429, last) if isinstance(last, int) else Wire(last)
+            parts = (Retry(attempts=2),) if retried_by == "a part" else ()
+            sdk = wire.for_openai(max_retries=0 if parts else 1)
+            client = interlay.wrap(sdk, *parts, Trace(app.provider, vocabulary=vocabulary))
+            with suppress(openai.APIError):
+                if isinstance(last, int):
+                    ask(client)
+                else:
+                    read(ask(client, **ASKED))
+    usages = [record.usage for record in records if record.usage is not None]
+    expected = (sum(u.input_tokens or 0 for u in usages), sum(u.output_tokens or 0 for u in usages))
+    assert expected == (18, 4)
+    figures = [used(vocabulary, told(span)) for span in app.spans]
+    assert (sum(prompt for prompt, _ in figures), sum(completion for _, completion in figures)) == expected
 
 
-@pytest.mark.parametrize("where", ["to_thread", "thread"])
+@pytest.mark.parametrize("where", ["to_thread", "thread", "executor", "run_in_executor"])
 def test_pain_15_the_parent_is_taken_where_the_call_is_made(app: App, where: str) -> None:
     client = app.client()
     with app.tracer.start_as_current_span("work") as work:
@@ -427,6 +473,16 @@ def test_pain_15_the_parent_is_taken_where_the_call_is_made(app: App, where: str
                 await asyncio.to_thread(ask, client)
 
             asyncio.run(play())
+        elif where == "executor":
+            with ThreadPoolExecutor(1) as pool:
+                interlay.carry(pool).submit(ask, client).result(30)
+        elif where == "run_in_executor":
+
+            async def play_there() -> None:
+                with ThreadPoolExecutor(1) as pool:
+                    await asyncio.get_running_loop().run_in_executor(interlay.carry(pool), ask, client)
+
+            asyncio.run(play_there())
         else:
             thread = threading.Thread(target=interlay.carry(lambda: ask(client)))
             thread.start()

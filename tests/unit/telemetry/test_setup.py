@@ -198,6 +198,31 @@ def test_a_wrong_setting_is_said_and_nothing_is_changed(start: Start, settings: 
     assert process.recorder.journal is before
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "no equals sign"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/no/such.pem"),
+        ("OTEL_TRACES_SAMPLER_ARG", "1.5"),
+        ("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "SOMETIMES"),
+    ],
+)
+def test_a_wrong_variable_is_said_at_the_start_by_its_name(
+    start: Start, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    start()
+    before = process.recorder.journal
+    with monkeypatch.context() as env:
+        env.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector:4318")
+        env.setenv("OTEL_TRACES_SAMPLER", "traceidratio")
+        env.setenv(name, value)
+        with pytest.raises(ConfigError, match=name):
+            start()
+    assert process.recorder.journal is before
+
+
 def test_what_is_not_supported_is_said_at_the_start(
     start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -176,6 +176,18 @@ def test_pain_14_flush_tells_what_is_delivered_and_what_is_not(rig: Rig, play: P
     assert shipper.state().delivered == 30
 
 
+def test_pain_14_a_burst_at_a_slow_backend_that_stumbles_drops_nothing(rig: Rig, play: Play) -> None:
+    def slow(backend: Backend, handler: Any, body: bytes) -> None:
+        time.sleep(0.02)
+        take(backend, handler, body)
+
+    stumbles = [slow, refuse(503), slow, reset, slow, refuse(429, retry_after="0")]
+    backend = play(*stumbles, slow)
+    shipper = run(rig, backend, numbered(5000))
+    assert backend.record_ids() == [f"{n:020x}" for n in range(5000)]
+    assert (shipper.state().delivered, shipper.state().dropped) == (5000, 0)
+
+
 def test_a_backend_that_is_down_gets_everything_when_it_is_up(rig: Rig, play: Play) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

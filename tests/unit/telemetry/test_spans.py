@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.telemetry.exchanges import AT, attempt, cost, record, refused, with_contents
+from tests.unit.telemetry.exchanges import AT, attempt, cost, record, refused, used, with_contents
 
 from interlay.model.record import Attempt, CacheOutcome, Failure, Link, Record, Trace, Verdict
 from interlay.model.usage import Usage
@@ -253,21 +252,10 @@ def sends(draw: st.DrawFn) -> Attempt:
     return attempt(target=target, provider=provider, usage=usage)
 
 
-def used(vocabulary: str, span: Span) -> tuple[int, int]:
-    told: dict[str, Any] = dict(span.attributes)
-    if vocabulary == "langfuse":
-        usage = json.loads(told.get("langfuse.observation.usage_details", "{}"))
-        prompt = sum(count for kind, count in usage.items() if kind.startswith("input"))
-        return prompt, sum(usage.values()) - prompt
-    if vocabulary == "openinference":
-        return told.get("llm.token_count.prompt", 0), told.get("llm.token_count.completion", 0)
-    return told.get(INPUT, 0), told.get("gen_ai.usage.output_tokens", 0)
-
-
 @pytest.mark.parametrize("vocabulary", NAMES)
 @given(attempts=st.lists(sends(), max_size=7))
 def test_usage_over_spans_is_the_records_usage(vocabulary: str, attempts: list[Attempt]) -> None:
-    figures = [used(vocabulary, span) for span in tree(record(attempts=tuple(attempts)), vocabulary)]
+    figures = [used(vocabulary, span.attributes) for span in tree(record(attempts=tuple(attempts)), vocabulary)]
     billed = [send.usage for send in attempts if send.usage is not None]
     assert sum(prompt for prompt, _ in figures) == sum(usage.input_tokens or 0 for usage in billed)
     assert sum(completion for _, completion in figures) == sum(usage.output_tokens or 0 for usage in billed)

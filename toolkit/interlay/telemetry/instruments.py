@@ -180,3 +180,5 @@ OURS: Final = (
     CALLS, CALL_DURATION, OVERHEAD, COST, SAVED, TOKENS_USED, CACHE, CHECKS, CHECK_DURATION, RETRIES, FALLBACKS,
     INFLIGHT, SENT, DROPPED, FAILURES, WAITING, OLDEST,
 )  # fmt: skip
+TO_COME: Final = frozenset((SAVED, CACHE, CHECKS, CHECK_DURATION, FALLBACKS))
+"""Of these: what caches, guards and routing will fill; no layer of this version does."""

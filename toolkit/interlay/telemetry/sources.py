@@ -62,8 +62,9 @@ class JournalSource:
 
     @property
     def lost(self) -> int:
-        """Deleted unread, damaged, or no record."""
-        return sum(cursor.lost + cursor.counts.damaged for cursor in self._cursors) + self._unreadable
+        """Deleted unread, damaged, no record, or never written, as their writer said when it could write again."""
+        lost = sum(cursor.lost + cursor.counts.damaged + cursor.counts.missed for cursor in self._cursors)
+        return lost + self._unreadable
 
     def read(self, limit: int) -> list[Record]:
         """See ``Source``. What is no record is counted and stepped over."""
