@@ -67,7 +67,7 @@ class Sending:
         # Nothing reached the provider, or nobody can know what it made of what did.
         unsent = isinstance(error, WireError) and (error.kind == "connect" or not getattr(error, "connected", True))
         self.billable = False if unsent else None
-        self._over(failure_of(error))
+        self.ended(failure_of(error))
 
     def answered(self, status: int, headers: Mapping[str, str], monitor: Monitor) -> None:
         """The status and headers are here; the body ends later."""
@@ -76,26 +76,24 @@ class Sending:
         self.billable = status < 400
 
     def ended(self, failure: Failure | None) -> None:
-        """The response is over. Only the first call counts."""
+        """It is over, and its response with it. Only the first call counts."""
         if self.seconds is not None:
             return
-        if self.billable is False and self.call is not None and self.monitor is not None:
-            failure = refusal(self.call, self.status or 0, self.headers or {}, self.monitor.body())
-        self._over(failure)
+        call = self.call
+        if self.billable is False and call is not None and self.monitor is not None:
+            failure = refusal(call, self.status or 0, self.headers or {}, self.monitor.body())
+        self.error = failure
+        self.seconds = perf_counter() - self.started
+        self.headers = None
+        if call is not None and call.run.is_watched:
+            self.attempt = attempt(call.run, call, self)
+            call.run.recorder.attempted(call, self.attempt)
 
     def left(self) -> None:
         """The run is over, and nobody has read the response, or waited for it."""
         if self.monitor is not None:
             self.monitor.catch_up()
         self.ended(Failure(type="cancelled") if self.monitor is None else None)
-
-    def _over(self, failure: Failure | None) -> None:
-        self.error = failure
-        self.seconds = perf_counter() - self.started
-        call, self.headers = self.call, None
-        if call is not None and call.run.is_watched:
-            self.attempt = attempt(call.run, call, self)
-            call.run.recorder.attempted(call, self.attempt)
 
 
 class Run:
@@ -143,7 +141,7 @@ class Run:
     @property
     def is_watched(self) -> bool:
         """Whether somebody wants to know of attempts at once."""
-        return bool(self.observers) or self.recorder.listens
+        return self.recorder.listens or bool(self.observers)
 
     def seal(self, call: Call, end: End | None, failure: Failure | None, stream: Stream | None) -> None:
         """The run is over: nothing changes any more, and the recorder has it. Only the first call counts. Without an
@@ -152,7 +150,8 @@ class Run:
             return
         self.sealed = True
         self.duration = spent = perf_counter() - self.started
-        last = self.sendings[-1] if self.sendings else None
+        sendings = self.sendings
+        last = sendings[-1] if sendings else None
         self.status: int | None = None
         if stream is not None:
             self.status, self.monitor = stream.status, stream.monitor
@@ -161,17 +160,18 @@ class Run:
             self.monitor = last.monitor
         if failure is None and end == "error" and last is not None:
             failure = last.error
-        for sending in self.sendings:
+        for sending in sendings:
             # What an earlier send was answered was read by a layer, so in here too.
             spent -= sending.waited if sending is last or sending.seconds is None else sending.seconds
-        if stream is None or stream.sending is not last or len(self.sendings) > 1:
-            for sending in self.sendings:
+        if stream is None or stream.sending is not last or len(sendings) > 1:
+            for sending in sendings:
                 if sending.seconds is None:
                     sending.left()
-        self.overhead = max(0.0, spent - call.io.slept)
+        spent -= call.io.slept
+        self.overhead = spent if spent > 0 else 0.0
         """Seconds spent in interlay itself."""
         self.call, self.end, self.failure = call, end, failure
-        call.spent += len(self.sendings)
+        call.spent += len(sendings)
         if end == "error" and self.on_error is not None:
             self.on_error(call)
         self.recorder.take(self)
@@ -181,12 +181,11 @@ class Run:
         chain that nobody has put a layer into, no more than the two bodies. An HTTP library's request is a hundred
         objects, and what is held long makes memory cold for the calls to come."""
         monitor, call = self.monitor, self.call
-        if call is None:
-            return 0
+        assert call is not None
         request, chain = call.request, call.chain
         if self.failure is None and len(self.sendings) == 1 and chain is not None and not chain.layers:
             request.forget()
-        return (len(request.body) if request.body is not None else 0) + (monitor.bytes if monitor is not None else 0)
+        return len(request.body or b"") + (monitor.bytes if monitor is not None else 0)
 
     def forget(self) -> None:
         """Let go of the call and of what was held of its responses: the record is made."""

@@ -194,7 +194,8 @@ class Seat:
 
     def _route(self, request: HTTPRequest) -> Route:
         url = request.native.url
-        key = (request.method, _place(url) if url.query or url.userinfo else str(url))
+        text = str(url)
+        key = (request.method, _place(url) if "?" in text or "@" in text else text)
         route = self._routes.get(key)
         if route is None:
             if len(self._routes) >= _ROUTES:
