@@ -4,10 +4,11 @@ import os
 import random
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # `derandomize` stays off everywhere: each run looks in new places, and the header says how to come back.
-settings.register_profile("local", deadline=None, print_blob=True)
+# A busy machine may be slow to make examples; that is no fault of theirs.
+settings.register_profile("local", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", parent=settings.get_profile("local"), max_examples=300)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 

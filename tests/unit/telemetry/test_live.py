@@ -378,12 +378,21 @@ def test_pain_11_a_span_begun_in_the_loop_is_not_ours_child(app: App) -> None:
     assert {span.parent.span_id for span in steps if span.parent} == {context_of(work).span_id}
 
 
-@pytest.mark.parametrize("ending", ["read", "aclose elsewhere", "cancel"])
+ENDINGS = ["read", "aclose here", "aclose elsewhere", "cancel", "dropped", "reset", "ends early"]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_pain_11_async_streams_closed_from_another_task_say_nothing(
     app: App, ending: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    body = {
+        "cancel": Body(OPENAI_EVENTS, hangs=True),
+        "reset": Body(OPENAI_EVENTS[:1], breaks=httpx2.ReadError("reset")),
+        "ends early": Body(OPENAI_EVENTS[:1]),
+    }.get(ending, Body(OPENAI_EVENTS))
+
     async def play() -> None:
-        wire = Wire(Body(OPENAI_EVENTS, hangs=ending == "cancel"))
+        wire = Wire(body)
         client = interlay.wrap(wire.for_async_openai(max_retries=0), Trace(app.provider))
         stream = await client.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES, **ASKED)
         iterator: AsyncIterator[Any] = stream.__aiter__()
@@ -392,10 +401,18 @@ def test_pain_11_async_streams_closed_from_another_task_say_nothing(
         if ending == "aclose elsewhere":
             await asyncio.create_task(stream.close())
             return
+        if ending == "aclose here":
+            await stream.close()
+            return
+        if ending == "dropped":
+            del stream, iterator
+            gc.collect()
+            return
 
         async def rest() -> None:
-            async for _ in iterator:
-                pass
+            with suppress(openai.APIError):
+                async for _ in iterator:
+                    pass
 
         task = asyncio.create_task(rest())
         if ending == "cancel":
