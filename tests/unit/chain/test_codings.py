@@ -18,7 +18,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interlay.chain.codings import BOMB, MAX_CODINGS, MAX_INFLATED, STEP, inflate, narrowed
+from interlay.chain.codings import BOMB, MAX_CODINGS, MAX_INFLATED, STEP, inflate, is_undone, narrowed
 from interlay.model.errors import DecodeError
 
 MIB = 1 << 20
@@ -160,6 +160,44 @@ class TestBounds:
         more = b"".join(packer.compress(piece) + packer.flush(zlib.Z_SYNC_FLUSH) for _ in range(9))
         with pytest.raises(DecodeError, match=f"more than {MAX_INFLATED}"):
             list(undo.feed(more))
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
+def test_nothing_is_held_back_of_what_inflates_to_much(coding: str) -> None:
+    plain = (b": " + b" " * 4_000 + b"\n\n") * 8_000
+    packed = {
+        "gzip": gzip.compress,
+        "deflate": zlib.compress,
+        "br": lambda data: brotli.compress(data, quality=4),
+        "zstd": zstandard.compress,
+    }[coding](plain)
+    undo = inflate(coding)
+    assert undo is not None
+    undo.lift()
+    assert b"".join(undo.feed(packed)) == plain
+
+
+class TestUndone:
+    """What HTTP libraries undo by themselves: three codings always, others where the request accepted them."""
+
+    @pytest.mark.parametrize(
+        ("coding", "accepted", "undone"),
+        [
+            ("gzip", None, True),
+            ("Deflate , GZIP", "identity", True),
+            ("identity", "", True),
+            ("br", "gzip, deflate, br", True),
+            ("br", "gzip", False),
+            ("zstd", "gzip, deflate, br", False),
+            ("gzip, zstd", "gzip, zstd;q=0.5", True),
+            ("gzip, br", "gzip", False),
+            ("x-gzip", "gzip, x-zip", False),
+            ("snappy", "snappy", False),
+            ("br", None, False),
+        ],
+    )
+    def test_is_as_the_request_has_it(self, coding: str, accepted: str | None, undone: bool) -> None:  # noqa: FBT001
+        assert is_undone(coding, accepted) is undone
 
 
 class TestAccepted:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from functools import lru_cache
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from interlay.model.errors import DecodeError
+
+if TYPE_CHECKING:
+    from interlay.chain.stream import Source
 
 try:
     import brotli  # type: ignore[import-untyped,unused-ignore]
@@ -74,8 +77,7 @@ class _Brotli:
             piece = self._inflate.process(data, output_buffer_limit=STEP)
             while piece:
                 yield piece
-                if self._inflate.can_accept_more_data():
-                    return
+                # That more data can be accepted does not mean that all of the last is out.
                 piece = self._inflate.process(b"", output_buffer_limit=STEP)
         except brotli.error as error:
             raise DecodeError(str(error)) from error
@@ -181,6 +183,84 @@ def inflate(content_encoding: str) -> Inflate | None:
     return Inflate(decoders)
 
 
+class Undone:
+    """A source of coded bytes as one of plain bytes, in pieces of bounded size, however much a chunk inflates to: what
+    is changed on its way to the reader leaves so. ``note(taken, given)`` is told of bytes that came and that go on."""
+
+    __slots__ = ("_inflate", "_note", "_pieces", "_plain", "_source")
+
+    def __init__(self, source: Source, inflate: Inflate, note: Callable[[int, int], None]) -> None:
+        self._source = source
+        self._inflate = inflate
+        self._note = note
+        self._pieces: Iterator[bytes] = iter(())
+        self._plain: object = None
+
+    def plain(self) -> object:
+        """An iterator of the colour that the source has."""
+        if self._plain is None:
+            inner: Any = self._source.plain()
+            self._plain = _AsyncPlain(self, inner) if hasattr(inner, "__anext__") else self._iterate(inner)
+        return self._plain
+
+    async def read(self) -> bytes:
+        while not (piece := self.piece()):
+            chunk = await self._source.read()
+            if not chunk:
+                return b""
+            self.take(chunk)
+        return piece
+
+    async def close(self) -> None:
+        await self._source.close()
+
+    def abandon(self) -> None:
+        self._source.abandon()
+
+    def take(self, chunk: bytes) -> None:
+        """A chunk that came. There is no other piece of the last one."""
+        self._note(len(chunk), 0)
+        self._pieces = self._inflate.feed(chunk)
+
+    def piece(self) -> bytes:
+        """The next piece of what came; empty where there is none. Raises ``DecodeError``."""
+        for piece in self._pieces:
+            if piece:
+                self._note(0, len(piece))
+                return piece
+        return b""
+
+    def _iterate(self, inner: Iterator[bytes]) -> Iterator[bytes]:
+        try:
+            for chunk in inner:
+                self.take(chunk)
+                while piece := self.piece():
+                    yield piece
+        except GeneratorExit:
+            # At exit nobody else ends the library's own.
+            if isinstance(inner, Generator):
+                inner.close()
+            raise
+
+
+class _AsyncPlain:
+    """What ``Undone.plain`` is in asynchronous calls."""
+
+    __slots__ = ("_inner", "_undone")
+
+    def __init__(self, undone: Undone, inner: AsyncIterator[bytes]) -> None:
+        self._undone = undone
+        self._inner = inner
+
+    def __aiter__(self) -> _AsyncPlain:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not (piece := self._undone.piece()):
+            self._undone.take(await anext(self._inner))
+        return piece
+
+
 @lru_cache(64)
 def narrowed(accept_encoding: str) -> str | None:
     """The value of ``accept-encoding`` less the codings we cannot undo; None when nothing has to change."""
@@ -192,3 +272,15 @@ def narrowed(accept_encoding: str) -> str | None:
 
 
 _KNOWN: Final = {*_CODINGS, "identity"}
+
+
+@lru_cache(64)
+def is_undone(content_encoding: str, accept_encoding: str | None) -> bool:
+    """Whether an HTTP library undoes every coding of ``content-encoding`` for a request that accepted
+    ``accept_encoding``. Three it undoes whether they were accepted or not; what it knows beyond, it accepts."""
+    accepted = {part.split(";")[0].strip().lower() for part in (accept_encoding or "").split(",")}
+    codings = {part.strip().lower() for part in content_encoding.split(",")} - {""}
+    return codings <= (accepted & _KNOWN) | _ALWAYS
+
+
+_ALWAYS: Final = {"identity", "gzip", "deflate"}

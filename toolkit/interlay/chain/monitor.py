@@ -40,7 +40,7 @@ class Monitor:
     __slots__ = (
         "_body", "_framer", "_gaps", "_head", "_inflate", "_kept", "_noted", "_over", "_size", "_spill", "_tail",
         "_terminal", "_waiting",
-        "bytes", "chunks", "damaged", "events", "first_at", "last_at", "opaque", "tracker",
+        "bytes", "chunks", "coded", "damaged", "events", "first_at", "last_at", "opaque", "tracker",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +55,8 @@ class Monitor:
         self.tracker = tracker
         self._framer = framer
         self._inflate = inflate
+        self.coded = inflate is not None
+        """Whether the body is compressed."""
         self.opaque = not readable
         self.bytes = 0
         """Bytes as they came over the wire."""
@@ -187,11 +189,18 @@ class Monitor:
             self._body = [b"".join(self._body)]
         return self._body[0] if self._body else b""
 
-    def spill(self) -> None:
-        """From now on keep the plain bytes of an opaque stream for whoever forwards them uncoded."""
+    def spill(self) -> Inflate | None:
+        """From now on plain bytes come in, and those of an opaque stream are kept for whoever forwards them. Gives what
+        undoes the coding, without a bound of ours, where there is one."""
         self._spill = []
-        if self._inflate is not None:
-            self._inflate.lift()
+        undo, self._inflate = self._inflate, None
+        if undo is not None:
+            undo.lift()
+        return undo
+
+    def unpacked(self, taken: int, given: int) -> None:
+        """Of ``taken`` bytes that came over the wire, ``given`` come in as plain ones."""
+        self.bytes += taken - given
 
     def spilled(self) -> bytes:
         """The plain bytes that could not be cut into events since the last time this was asked."""
@@ -200,11 +209,6 @@ class Monitor:
         spilled = b"".join(self._spill)
         self._spill.clear()
         return spilled
-
-    @property
-    def coded(self) -> bool:
-        """Whether the body is compressed."""
-        return self._inflate is not None
 
     def timing(self) -> Chunks | None:
         """Count and spacing of the events; None for a body."""

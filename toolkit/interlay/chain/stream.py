@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
+from interlay.chain.codings import Undone
 from interlay.chain.current import current
 from interlay.chain.io import IO
 from interlay.chain.monitor import Monitor
@@ -159,15 +160,18 @@ class Stream:
 
     def add(self, stage: Stage) -> None:
         """Put a stage outside those that are there."""
-        if not self.staged:
-            self.monitor.spill()
+        self.opened()
         self._stages = (*self._stages, stage)
 
     def filter(self, filter: Filter) -> None:
         """Put a filter inside all stages."""
-        if not self.staged:
-            self.monitor.spill()
+        self.opened()
         self._filter = filter
+
+    def opened(self) -> None:
+        """From now on plain bytes are forwarded: a coding is undone before anybody looks at them."""
+        if not self.staged and (undo := self.monitor.spill()) is not None:
+            self.source = Undone(self.source, undo, self.monitor.unpacked)
 
     def expire(self, deadline: float | None) -> None:
         """Let no pull go past ``deadline``; an earlier one stays."""
@@ -390,9 +394,15 @@ class Stream:
             _call(hook, "error", Failure(type=error.kind))
         await self.release()
         fresh = await recover(error)
+        if fresh is not None and not self.staged and self.monitor.coded and not fresh.monitor.coded:
+            # The reader was told of a coding.
+            await fresh.close()
+            fresh = None
         if fresh is None:
             self._released = True
             return False
+        if self.staged or not self.monitor.coded:
+            fresh.opened()
         self._take(fresh)
         return True
 

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from interlay.chain.account import request_id
 from interlay.chain.aio import AsyncIO, Loop
 from interlay.chain.call import Call, Response
-from interlay.chain.codings import inflate, narrowed
+from interlay.chain.codings import inflate, is_undone, narrowed
 from interlay.chain.current import sending as under_way
 from interlay.chain.io import SyncIO, drive
 from interlay.chain.monitor import Monitor
@@ -522,9 +522,15 @@ def _received(call: Call, sending: Sending, answer: Any, source: Source) -> Stre
     )
     sending.answered(status, answer.headers, monitor)
     stream = Stream(source, monitor, call, sending, status)
-    if run.asked_usage and events and dialect is not None:
+    if run.asked_usage and events and dialect is not None and (not coding or _is_undone(call, coding)):
         stream.filter(dialect.hide_usage)
     return stream
+
+
+def _is_undone(call: Call, coding: str) -> bool:
+    """Whether the HTTP library would undo the coding too: where the bare SDK fails, ours does."""
+    accepted = call.request.header("accept-encoding")
+    return is_undone(coding, accepted and (narrowed(accepted) or accepted))
 
 
 _FACTS: Final = frozenset((b"content-type", b"content-encoding", b"x-request-id", b"request-id"))
