@@ -1,0 +1,1 @@
+"""Where answers are kept: bytes by key with a lifetime, and what those bytes are."""
