@@ -126,6 +126,25 @@ def test_the_resource() -> None:
     assert str(settings.resource("1.2", {})["service.name"]).startswith("unknown_service:")
 
 
+@pytest.mark.parametrize(
+    ("argv", "original", "name"),
+    [
+        (["/srv/shop/serve.py"], ["python", "/srv/shop/serve.py"], "serve.py"),
+        (["/srv/shop/__main__.py", "-m"], ["python", "-m", "shop", "-m"], "shop"),
+        (["-m", "x"], ["python", "-X", "dev", "-m", "shop.desk", "x"], "shop.desk"),
+        (["-c"], ["python", "-c", "1"], "-c"),
+        ([""], ["python"], "python"),
+        ([], ["python"], "python"),
+    ],
+)
+def test_a_program_without_a_name_goes_by_its_own(
+    monkeypatch: pytest.MonkeyPatch, argv: list[str], original: list[str], name: str
+) -> None:
+    monkeypatch.setattr("sys.argv", argv)
+    monkeypatch.setattr("sys.orig_argv", original)
+    assert settings.resource("1", {})["service.name"] == f"unknown_service:{name}"
+
+
 WRONG: list[tuple[dict[str, Any], dict[str, str], str]] = [
     ({"endpoint": "localhost:4318"}, {}, "OTLP(endpoint"),
     ({"endpoint": "http://"}, {}, "OTLP(endpoint"),

@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import Final, Literal, NamedTuple, TypeVar, cast, get_args
 from urllib.parse import unquote, urlsplit
 
@@ -214,9 +215,19 @@ def resource(version: str, env: Environment = os.environ) -> Attributes:
     found.update(resource_of(env))
     name = env.get("OTEL_SERVICE_NAME")
     if name or "service.name" not in found:
-        program = os.path.basename(sys.argv[0] if sys.argv else "") or "python"  # noqa: PTH119 - a word, no path
-        found["service.name"] = name or f"unknown_service:{program}"
+        found["service.name"] = name or f"unknown_service:{_program()}"
     return found
+
+
+def _program() -> str:
+    """What the program is called, as far as it can be told: by its file, or by the package or module that is run."""
+    path = Path(sys.argv[0] if sys.argv else "")
+    if path.name == "__main__.py":
+        return path.parent.name or "python"
+    if path.name == "-m":  # of somebody who asks before the module has been found
+        after = sys.orig_argv[sys.orig_argv.index("-m") + 1 :] if "-m" in sys.orig_argv else []
+        return after[0] if after else "python"
+    return path.name or "python"
 
 
 def resource_of(env: Environment) -> dict[str, str]:
