@@ -52,7 +52,7 @@ class Import:
     def __init__(self, statement: str) -> None:
         # -B: writing bytecode is the interpreter's doing, and not what is looked for here.
         command = [sys.executable, "-B", "-X", "dev", "-W", "error", "-c", PROBE, statement]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=250)
         assert done.returncode == 0, done.stderr
         assert done.stderr == ""
         told = json.loads(done.stdout)

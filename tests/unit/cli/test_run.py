@@ -64,7 +64,7 @@ class Runner:
         environment = {**self.environment, **options.pop("env", {})}
         return subprocess.run(
             self.command(*arguments), cwd=self.folder, env=environment, check=False, capture_output=True,
-            encoding="utf-8", timeout=50, **options,
+            encoding="utf-8", timeout=250, **options,
         )  # fmt: skip
 
     def records(self) -> list[Any]:

@@ -577,7 +577,7 @@ assert httpx.HTTPTransport.handle_request is httpx2.HTTPTransport.handle_request
 
 def run(program: str, **names: Any) -> None:
     command = [sys.executable, "-X", "dev", "-W", "error", "-c", program.format(**names)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=250)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

@@ -85,5 +85,5 @@ def test_a_program_without_logging_is_still_warned() -> None:
         "logging.getLogger('interlay.a').warning('beware of %s', 'very-secret-thing')\n"
         "logging.getLogger('interlay.a').info('nothing')\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=250, check=True)
     assert done.stderr == "beware of [secret]\n"

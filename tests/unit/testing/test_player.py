@@ -329,11 +329,11 @@ class TestTheServer:
     def test_chunked_requests_are_read(self) -> None:
         player = Player(CHAT)
         with Server(player) as server:
-            httpx.post(f"{server.url}/v1/chat/completions", content=iter([b'{"model":', b'"m"}']), timeout=5)
+            httpx.post(f"{server.url}/v1/chat/completions", content=iter([b'{"model":', b'"m"}']), timeout=50)
         assert player.requests[0].json() == {"model": "m"}
 
     def test_what_is_no_http_is_hung_up_on(self) -> None:
-        with Server(Player(CHAT)) as server, socket.create_connection(("127.0.0.1", server.port), timeout=5) as raw:
+        with Server(Player(CHAT)) as server, socket.create_connection(("127.0.0.1", server.port), timeout=50) as raw:
             raw.sendall(b"nonsense\r\n\r\n")
             assert raw.recv(10) == b""
 
