@@ -7,12 +7,13 @@ from typing import Final
 
 from interlay.dialects._codec import Object, a_dict, a_str, an_int, without_none
 from interlay.dialects._deltas import heard, told
-from interlay.dialects.anthropic_messages import figures
+from interlay.dialects.anthropic_messages import failures, figures
 from interlay.dialects.anthropic_messages.parts import ORIGIN, decode_part, encode_part
 from interlay.dialects.anthropic_messages.response import finish_of, stop_word, write_usage
 from interlay.model import json
 from interlay.model.messages import Delta, Text, ToolCall
 from interlay.model.protocols import WireEvent
+from interlay.model.record import Failure
 from interlay.model.usage import Usage
 
 _PIECES: Final = {
@@ -41,6 +42,11 @@ def encode_event(deltas: Sequence[Delta]) -> bytes:
     return b"".join(
         frame(a_str(event.get("type")) or "", json.encode(event)) for event in told(deltas, ORIGIN, _read, _write)
     )
+
+
+def error_event(failure: Failure) -> bytes:
+    """The event by which the API reports an error in mid-stream."""
+    return frame("error", failures.encode(failure))
 
 
 def frame(name: str, data: bytes) -> bytes:

@@ -49,6 +49,11 @@ def encode_event(deltas: Sequence[Delta]) -> bytes:
     return framed(_line(deltas, raw) or raw)
 
 
+def error_event(failure: Failure) -> bytes:
+    """The line by which the API reports an error in mid-stream."""
+    return failures.encode(failure) + b"\n"
+
+
 def _channel(delta: Delta) -> Channel | None:
     return (delta.kind, delta.choice, delta.block) if delta.kind in _TEXTUAL else None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -320,3 +321,11 @@ def _joined_details(known: Any, pieces: list[Any]) -> list[Any]:
                 joined[key] = value
         details[-1] = joined
     return details
+
+
+def whole(events: Iterable[WireEvent]) -> Object:
+    """The response that a stream's chunks add up to."""
+    assembly = Assembly()
+    for event in events:
+        assembly.add(event)
+    return assembly.response()

@@ -27,12 +27,12 @@ from interlay.model.messages import ChatRequest, OutputFormat, Tool, ToolChoice
 _CHILDREN: Final = ("messages", "tools", "functions")
 
 
-def decode_request(body: bytes) -> ChatRequest:
+def decode(body: bytes) -> ChatRequest:
     """Raises ``DecodeError``."""
-    return read_request(an_object(json.decode(body), "the request"))
+    return _read(an_object(json.decode(body), "the request"))
 
 
-def encode_request(request: ChatRequest) -> bytes:
+def encode(request: ChatRequest) -> bytes:
     """The request as this API takes it.
 
     What has no form here is left out: top_k, reasoning of another API's models, tools that another provider runs,
@@ -49,7 +49,7 @@ def encode_request(request: ChatRequest) -> bytes:
     return json.encode(wire)
 
 
-def read_request(wire: Object) -> ChatRequest:
+def _read(wire: Object) -> ChatRequest:
     """The canonical request of a JSON object. Raises ``DecodeError``."""
     refuse_many([wire], (*_CHILDREN, *NODES))
     request = _read_members(wire)

@@ -28,16 +28,16 @@ from interlay.model.usage import Usage
 _CHILDREN: Final = ("choices",)
 
 
-def decode_response(body: bytes) -> ChatResponse:
+def decode(body: bytes) -> ChatResponse:
     """Raises ``DecodeError``."""
-    response = read_response(an_object(json.decode(body), "the response"))
+    response = read(an_object(json.decode(body), "the response"))
     usage = find_member(body, "usage")
     if usage is not None and body[usage.value] == 0x7B:  # an object, whose figures are read as they were written
         response.usage = figures.read(body[usage.value : usage.end])
     return response
 
 
-def read_response(wire: Object) -> ChatResponse:
+def read(wire: Object) -> ChatResponse:
     """The canonical response of a JSON object. Raises ``DecodeError`` where its shape is none of this API's."""
     refuse_many([wire], (*_CHILDREN, *NODES))
     response = _read_members(wire)
@@ -46,7 +46,7 @@ def read_response(wire: Object) -> ChatResponse:
     return response
 
 
-def encode_response(response: ChatResponse) -> bytes:
+def encode(response: ChatResponse) -> bytes:
     """The response as this API gives it. Signatures and encrypted reasoning of another API's models are left out."""
     wire = dict(encode_node(response, ORIGIN, _read_members, _write_members))
     ours = response.raw is not None and response.origin == ORIGIN

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from interlay.dialects.counts import object_of, objects
-from interlay.dialects.openai_chat.assembly import Assembly
+from interlay.dialects.openai_chat.assembly import whole
 from interlay.model.protocols import WireEvent
 
 
@@ -23,14 +23,6 @@ def answer(body: bytes) -> list[dict[str, Any]]:
 def streamed_answer(events: list[WireEvent]) -> list[dict[str, Any]]:
     """The messages that a stream's chunks add up to."""
     return _messages(whole(events))
-
-
-def whole(events: list[WireEvent]) -> dict[str, Any]:
-    """The response that a stream's chunks add up to."""
-    assembly = Assembly()
-    for event in events:
-        assembly.add(event)
-    return assembly.response()
 
 
 def _messages(response: dict[str, Any]) -> list[dict[str, Any]]:

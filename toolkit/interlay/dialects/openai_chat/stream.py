@@ -8,7 +8,7 @@ from interlay.dialects._codec import Object, a_dict, a_str, an_int, without_none
 from interlay.dialects._deltas import retold
 from interlay.dialects._places import said_by
 from interlay.dialects.counts import objects
-from interlay.dialects.openai_chat import figures
+from interlay.dialects.openai_chat import failures, figures
 from interlay.dialects.openai_chat.parts import ORIGIN, decode_audio, decode_part, encode_part, is_detail
 from interlay.dialects.openai_chat.places import rewritten
 from interlay.dialects.openai_chat.response import finish, write_usage
@@ -18,6 +18,7 @@ from interlay.model import json
 from interlay.model.messages import AnyPart, Audio, Delta, Image, Reasoning, Refusal, Text
 from interlay.model.places import Channel
 from interlay.model.protocols import WireEvent
+from interlay.model.record import Failure
 
 _END: Final = b"data: [DONE]\n\n"
 _TOP: Final = ("id", "object", "created", "model", "system_fingerprint", "service_tier", "provider")
@@ -49,6 +50,11 @@ def encode_event(deltas: list[Delta]) -> bytes:
     if texts is not None:
         return _framed(rewritten(raw, texts) if texts else raw)
     return _framed(_chunk(deltas, {key: raw[key] for key in _TOP if key in raw}))
+
+
+def error_event(failure: Failure) -> bytes:
+    """The chunk by which hosts report an error in mid-stream."""
+    return b"data: " + failures.encode(failure) + b"\n\n"
 
 
 def _framed(chunk: Object) -> bytes:

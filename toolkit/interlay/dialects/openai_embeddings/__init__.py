@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from interlay.dialects._modular import ModularDialect
 from interlay.dialects._sse import SSEFramer
 from interlay.dialects.counts import object_of
 from interlay.dialects.openai_chat import failures
@@ -14,17 +15,17 @@ from interlay.dialects.openai_embeddings.tracker import Tracker
 from interlay.model.embeddings import EmbeddingRequest, EmbeddingResponse
 from interlay.model.places import TextPlace
 from interlay.model.protocols import Outline, WireEvent
-from interlay.model.record import Failure
-from interlay.model.usage import Usage
 
 
-class OpenAIEmbeddings:
+class OpenAIEmbeddings(ModularDialect):
     """The dialect of the embeddings API, and its codec: it has no messages, so it is no ``Codec``."""
 
     name = "openai-embeddings"
     operation = "embeddings"
     streams_json = False
     harmless = places.HARMLESS
+    _figures = figures
+    _failures = failures
 
     def matches(self, method: str, path: str) -> bool:
         """Not ``/api/embeddings``, which is Ollama's own API."""
@@ -38,23 +39,6 @@ class OpenAIEmbeddings:
 
     def tracker(self) -> Tracker:
         return Tracker()
-
-    def usage(self, raw: Mapping[str, Any] | bytes) -> Usage:
-        return figures.read(raw) if isinstance(raw, bytes) else figures.of_mapping(raw)
-
-    def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
-        return failures.decode(body, status, headers)
-
-    def encode_error(self, failure: Failure, was: bytes | None = None) -> bytes:
-        """An error body in the API's own shape, or ``was`` patched."""
-        return failures.encode(failure, was)
-
-    def ask_usage(self, body: bytes) -> bytes | None:
-        """Every answer reports it."""
-        return None
-
-    def hide_usage(self, event: WireEvent) -> bytes:
-        return event.raw
 
     def decode_request(self, body: bytes) -> EmbeddingRequest:
         """Raises ``DecodeError`` for a body that is of another shape, too deep, or too wide."""

@@ -19,6 +19,7 @@ from interlay.dialects.openai_responses.tracker import TERMINAL
 from interlay.model import json
 from interlay.model.messages import Audio, Delta, Reasoning, Text, ToolCall
 from interlay.model.protocols import WireEvent
+from interlay.model.record import Failure
 
 KINDS: Final = {
     "response.output_text.delta": "text",
@@ -48,6 +49,11 @@ def decode_event(event: WireEvent) -> list[Delta]:
 def encode_event(deltas: Sequence[Delta]) -> bytes:
     """The events that ``deltas`` make: one, if they came from one of this API."""
     return b"".join(frame(event) for event in told(deltas, ORIGIN, _read, _write))
+
+
+def error_event(failure: Failure) -> bytes:
+    """The event by which the API reports an error in mid-stream."""
+    return frame(failures.event_members(failure.code or failure.type, failure.message or failure.type))
 
 
 def frame(event: Object) -> bytes:
