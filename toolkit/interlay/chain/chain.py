@@ -93,6 +93,8 @@ class Chain:
             else:
                 response = await call.io.until(call.deadline, lambda: entry(call))
                 response.stream.expire(call.deadline)
+            if response.stream.staged:
+                await response.stream.settle()
         except BaseException as error:
             self.failed(call, error)
             raise

@@ -290,6 +290,8 @@ class Monitor:
         # Not joined: what is held would be there twice.
         held, self._body = self._body, []
         self.opaque = True
+        if self._spill is not None:
+            self._spill += held
         self._tail = deque()
         for piece in held:
             self._head += piece[: ENDS - len(self._head)]

@@ -9,12 +9,15 @@ from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
+
 from interlay.chain.codings import Undone
 from interlay.chain.current import current
 from interlay.chain.io import IO
-from interlay.chain.monitor import Monitor
-from interlay.model.errors import WireError, WireTimeout
-from interlay.model.protocols import WireEvent
+from interlay.chain.monitor import KEPT, Monitor
+from interlay.chain.run import failure_of
+from interlay.model.errors import ConfigError, Refused, WireError, WireTimeout
+from interlay.model.protocols import Codec, WireEvent
 from interlay.model.record import End, Failure
 
 if TYPE_CHECKING:
@@ -71,6 +74,7 @@ class Stream:
     """
 
     __slots__ = (
+        "_again",
         "_delivered",
         "_drained",
         "_filter",
@@ -111,6 +115,7 @@ class Stream:
         self._recover: Recover | None = None
         self._inner = 0
         self._told = self._released = self._delivered = self._flushed = self._drained = False
+        self._again: tuple[bytes, int] | None = None
         self.monitor = monitor
         self.deadline: float | None = None
         """A pull that is not done by this point of ``io.monotonic()`` ends the stream in a time-out."""
@@ -159,7 +164,19 @@ class Stream:
             self._sealing = call
 
     def add(self, stage: Stage) -> None:
-        """Put a stage outside those that are there."""
+        """Put a stage outside those that are there. Of an answer that is no stream it is fed one event, the whole body;
+        of what cannot be read, and was read ahead, nothing.
+
+        Raises ``ConfigError`` for an event stream that was read ahead.
+        """
+        if self._held or self._told:
+            if self.monitor.streamed:
+                raise ConfigError("a stage was put on a stream that was read ahead; put it there before buffer()")
+            if self.monitor.opaque:
+                return
+            if self._again is None and (self._told or self._drained):
+                self._again = (b"".join(self._held) if self._stages else self.monitor.body(), len(self._stages))
+            self._held = ()
         self.opened()
         self._stages = (*self._stages, stage)
 
@@ -191,6 +208,10 @@ class Stream:
             chunk, *held = self._held
             self._held = tuple(held)
             return chunk
+        if self._again is not None:
+            # It was read ahead, past some stages or none, and has other ones now.
+            (body, passed), self._again, self._flushed = self._again, None, False
+            return await self._through(_one(body), self.monitor.verdict()[0], passed)
         if self._told:
             return b""
         try:
@@ -200,10 +221,31 @@ class Stream:
                 self.spent += perf_counter() - now
                 if out or not chunk:
                     return out
+        except Refused as refused:
+            return await self._refused(refused)
         except BaseException as error:
             self.broke(error)
             await self.release()
             raise
+
+    async def _refused(self, refused: Refused) -> bytes:
+        """What the reader gets where a stage refuses what passes: the API's own error event, and nothing after it. Of
+        an answer that is no stream nothing has left yet: there the refusal is raised, and becomes the answer."""
+        failure = failure_of(refused)
+        if self.sending is not None:
+            self.sending.ended(None)
+        self._tell("error", failure)
+        await self.release()
+        dialect = self.call.dialect
+        if not self.monitor.streamed or not isinstance(dialect, Codec):
+            raise refused
+        said = str(refused).encode(errors="replace").decode()
+        return dialect.encode_error_event(msgspec.structs.replace(failure, message=said))
+
+    async def settle(self) -> None:
+        """Let an answer that is no stream pass its stages before anybody has it, as far as it can be read."""
+        if self._stages and not self.monitor.streamed and not self.monitor.opaque:
+            await self.prefetch(KEPT)
 
     async def _pull(self) -> tuple[bytes, float]:
         """The source's next chunk, and when it came."""
@@ -250,15 +292,19 @@ class Stream:
         """Read up to ``limit`` bytes as they came and hold them for the reader. The whole plain body, or None when
         it is longer. Raises what the source raises."""
         began = perf_counter()
+        size = 0
         try:
-            while not self._told and self.monitor.bytes <= limit:
+            while (self._again is not None or not self._told) and self.monitor.bytes <= limit and size <= limit:
                 delivered, recover, held = self._delivered, self._recover, self._held
                 self._held = ()
                 chunk = await self.read()
                 self._held, self._delivered, self._recover = (*held, chunk) if chunk else held, delivered, recover
+                size += len(chunk)
         finally:
             self.ahead += perf_counter() - began
-        return self.monitor.body() if self._told else None
+        if not self._told:
+            return None
+        return b"".join(self._held) if self._stages else self.monitor.body()
 
     async def close(self) -> None:
         """The reader is done. Idempotent."""
@@ -320,21 +366,21 @@ class Stream:
             # An SDK's own clean-up may be on its way in the reader's loop: whichever is first there releases.
             self.source.abandon()
 
-    async def _through(self, events: list[WireEvent], end: End | None = None) -> bytes:
-        """Send events through the stages, innermost first."""
+    async def _through(self, events: list[WireEvent], end: End | None = None, passed: int = 0) -> bytes:
+        """Send events through the stages, innermost first, less those that they have ``passed``."""
         token = current.set(self.call)
         try:
-            return await self._run_stages(events, end)
+            return await self._run_stages(events, end, passed)
         finally:
             current.reset(token)
 
-    async def _run_stages(self, events: list[WireEvent], end: End | None) -> bytes:
+    async def _run_stages(self, events: list[WireEvent], end: End | None, passed: int) -> bytes:
         terminal = self.monitor.terminal
         if (change := self._filter) is not None:
             changed = [(event, change(event)) for event in events]
             events = [event if raw is event.raw else WireEvent(raw, event.name, None) for event, raw in changed if raw]
         last = end is not None and not self._flushed
-        for stage in self._stages:
+        for stage in self._stages[passed:] if passed else self._stages:
             out: list[WireEvent] = []
             for event in events:
                 if event is terminal and not self._flushed:
@@ -364,7 +410,10 @@ class Stream:
         if self._stages and not self._drained:
             self._drained = True
             rest = self.monitor.finish(now)
-            if out := await self._through(rest, self.monitor.verdict()[0]):
+            end = self.monitor.verdict()[0]
+            if not (self.monitor.streamed or self.monitor.opaque):
+                rest = _one(self.monitor.body())
+            if out := await self._through(rest, end):
                 self._deliver()
                 return out
         if out := self.over(now):
@@ -448,6 +497,11 @@ class Stream:
                 _call(hook, end, failure)
         if (call := self._sealing) is not None:
             call.run.seal(call, end, failure, self)
+
+
+def _one(body: bytes) -> list[WireEvent]:
+    """An answer that is no stream, as an event."""
+    return [WireEvent(body, None, body)] if body else []
 
 
 def _call(hook: Hook, end: End, failure: Failure | None) -> None:
