@@ -2,7 +2,8 @@
 
 Run with ``python -m benchmarks.memory``. Every figure comes from a process of its own, over a wire that answers from
 memory. Prints one JSON object, in megabytes: by how much resident memory grew from call 10,000 to call 110,000, and by
-how much the peak rose while the large response was read.
+how much the peak rose while the large response was read. It takes half an hour in all, so each figure is on standard
+error as soon as it is known.
 """
 
 from __future__ import annotations
@@ -209,6 +210,7 @@ def main() -> None:
                 for colour in COLOURS:
                     sides = {side: round(child(*counts, what, colour, kind, side), 2) for side in ("bare", "wrapped")}
                     result[f"{what}, {kind}, {colour}"] = sides
+                    print(f"{what}, {kind}, {colour}: {sides}", file=sys.stderr, flush=True)
     print(json.dumps(result, indent=2))
 
 
