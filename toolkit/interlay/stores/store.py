@@ -1,0 +1,78 @@
+"""What a store is: bytes by key, each with a lifetime, a scope and tags."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple, Protocol
+
+from interlay.chain.io import IO
+from interlay.model.errors import InterlayError
+
+LONGEST: Final = 10 * 365 * 86_400.0
+"""Seconds. Longer lifetimes are cut to it."""
+
+
+class StoreError(InterlayError):
+    """A store could not do what it was asked: it is down, slow, full or damaged. ``__cause__`` says more. To whoever
+    asked, it means a miss."""
+
+
+class Stats(NamedTuple):
+    """How much a store holds."""
+
+    entries: int
+    bytes: int
+    """With all that the store needs to find them again."""
+
+
+class Store(Protocol):
+    """Keeps bytes, in both colours: what has to wait does so through ``io``.
+
+    Every method but ``close`` may raise ``StoreError``. Threads and tasks may share a store. None is told apart from
+    absence: a store may lose anything at any time.
+    """
+
+    async def get(self, io: IO, key: str) -> bytes | None:
+        """What was set for ``key`` last, if it is still there and its lifetime is not over."""
+        ...
+
+    async def set(
+        self, io: IO, key: str, value: bytes, *, lifetime: float, scope: str = "", tags: Iterable[str] = ()
+    ) -> bool:
+        """Keep ``value`` for ``lifetime`` seconds in place of what the key had. False when it is not kept: it is too
+        long for this store, or has no lifetime; the key then has nothing."""
+        ...
+
+    async def delete(self, io: IO, key: str) -> bool:
+        """Forget one key. Whether there was something to forget."""
+        ...
+
+    async def forget(
+        self, io: IO, *, scope: str | None = None, tag: str | None = None, older_than: float | None = None
+    ) -> int:
+        """Forget all that meets every condition given, and everything when none is: set with this scope, with this
+        tag among its own, more than ``older_than`` seconds ago. How many were forgotten."""
+        ...
+
+    async def stats(self, io: IO) -> Stats:
+        """How much it holds. What is past its lifetime may be counted until the store comes by."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files, sockets and memory. Closing twice is fine, using it afterwards is not."""
+        ...
+
+
+def labels(scope: str, tags: Iterable[str]) -> tuple[str, ...]:
+    """Scope and tags as words that cannot be mistaken for each other, each once."""
+    return tuple(dict.fromkeys((f"s{scope}", *(f"t{tag}" for tag in tags))) if scope or tags else ())
+
+
+def wanted(scope: str | None, tag: str | None) -> tuple[str, ...]:
+    """The labels that something must have to be forgotten."""
+    found = []
+    if scope is not None:
+        found.append(f"s{scope}")
+    if tag is not None:
+        found.append(f"t{tag}")
+    return tuple(found)
