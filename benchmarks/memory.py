@@ -69,14 +69,18 @@ def large(kind: str) -> Iterator[bytes]:
 
 
 class Pieces(httpx2.SyncByteStream, httpx2.AsyncByteStream):
-    def __init__(self, pieces: Callable[[], Iterator[bytes]]) -> None:
+    """A body that is read once, as from a network. The event loop turns meanwhile: else all that it is to clean up would
+    pile up, without interlay too."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._pieces()
+        return self._pieces
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for piece in self._pieces():
+        for piece in self._pieces:
+            await asyncio.sleep(0)
             yield piece
 
 
@@ -88,7 +92,7 @@ class Memory(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
         self._kind = "text/event-stream" if events else "application/json"
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        return httpx2.Response(200, headers={"content-type": self._kind}, stream=Pieces(self._pieces))
+        return httpx2.Response(200, headers={"content-type": self._kind}, stream=Pieces(self._pieces()))
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         return self.handle_request(request)
