@@ -87,8 +87,8 @@ def ended(ordinary: Ordinary, came: bytes, fault: Fault) -> set[str]:
     openai = ordinary.dialect == "openai"
     terminal = b"data: [DONE]" if openai else b'data: {"type":"message_stop"}'
     if terminal + b"\n\n" in came:
-        # SDKs read on behind the terminal event, and may meet a break there.
-        return {"complete"} if fault == "cut" else {"complete", "error"}
+        # SDKs read on behind the terminal event, and may meet a break there: it is over all the same.
+        return {"complete"}
     if fault == "cut" and (terminal in came or (openai and b'"finish_reason":"stop"}]}' in came)):
         return {"complete"}
     return {"error"}

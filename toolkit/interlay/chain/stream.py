@@ -475,8 +475,9 @@ class Stream:
         self.monitor.catch_up()
         tracker = self.monitor.tracker
         if tracker is not None and outside:
-            if self.monitor.streamed and not tracker.finished:
-                # The framer may still wait for the second half of a line end.
+            if self.monitor.streamed and not tracker.finished and end in ("closed", "lost"):
+                # The framer may still wait for the second half of a line end. Where the wire broke, or nobody waited,
+                # an event without its end never came.
                 self.monitor.finish(perf_counter())
             if tracker.failure is not None:
                 end, failure = "error", tracker.failure
