@@ -213,7 +213,7 @@ class Conformance:
                 await bench.store.set(io, key, bytes(100_000), lifetime=HOUR)
             full = await bench.store.stats(io)
             assert full.entries == 2
-            assert full.bytes >= empty.bytes + 200_000
+            assert full.bytes > empty.bytes + 190_000, "some of it may have been room already"
             bench.pass_(2 * HOUR)
             await bench.store.set(io, THIRD, b"v", lifetime=HOUR)
             assert await bench.store.get(io, KEY) is None
