@@ -69,7 +69,7 @@ def large(kind: str) -> Iterator[bytes]:
 
 
 class Pieces(httpx2.SyncByteStream, httpx2.AsyncByteStream):
-    """A body that is read once, as from a network. The event loop turns meanwhile: else all that it is to clean up would
+    """A body that is read once, as from a network. The event loop turns meanwhile: else what it is to clean up would
     pile up, without interlay too."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
