@@ -140,9 +140,11 @@ class DiskStore:
             self._cache = None
 
     async def get(self, io: IO, key: str) -> bytes | None:
+        name = _key(key)
+
         def work(cache: _Cache) -> bytes | None:
             try:
-                found: bytes | None = cache.get(_key(key))
+                found: bytes | None = cache.get(name)
             except sqlite3.OperationalError as error:
                 if hasattr(error, "sqlite_errorcode"):
                     raise
@@ -154,14 +156,17 @@ class DiskStore:
     async def set(
         self, io: IO, key: str, value: bytes, *, lifetime: float, scope: str = "", tags: Iterable[str] = ()
     ) -> bool:
-        words = labels(scope, tags)
+        # All that could be wrong with arguments is so before the database is asked.
+        name, value, words = _key(key), _bytes(value), labels(scope, tags)
+        tag = _joined(words) if words else None
+        fits = lifetime > 0 and len(value) + len(tag or b"") <= self._longest
+        ends = min(lifetime, LONGEST)
 
         def work(cache: _Cache) -> bool:
-            tag = _joined(words) if words else None
-            if not lifetime > 0 or len(value) + len(tag or b"") > self._longest:
-                cache.delete(_key(key))
+            if not fits:
+                cache.delete(name)
                 return False
-            cache.set(_key(key), value, expire=min(lifetime, LONGEST), tag=tag)
+            cache.set(name, value, expire=ends, tag=tag)
             # With each row that comes, ten go: not enough where the old ones are smaller.
             if cache.volume() > cache.size_limit:
                 cache.cull()
@@ -170,7 +175,8 @@ class DiskStore:
         return await io.run(lambda: self._try(work))
 
     async def delete(self, io: IO, key: str) -> bool:
-        return await io.run(lambda: self._try(lambda cache: bool(cache.delete(_key(key)))))
+        name = _key(key)
+        return await io.run(lambda: self._try(lambda cache: bool(cache.delete(name))))
 
     async def forget(
         self, io: IO, *, scope: str | None = None, tag: str | None = None, older_than: float | None = None
@@ -196,8 +202,7 @@ class DiskStore:
             if cache is None:  # an empty one is false
                 cache = self._open()
             return work(cache)
-        # What we give is of the right types and shapes: what is not, was read.
-        except (diskcache.Timeout, sqlite3.Error, sqlite3.Warning, OSError, TypeError, ValueError) as error:
+        except Exception as error:  # diskcache fails in any way of what it did not write
             if cache is not None:
                 self._recover(cache, damaged=_is_damage(error))
             raise StoreError(f"the store in {self.path} failed: {type(error).__name__}") from error
@@ -231,7 +236,7 @@ class DiskStore:
             try:
                 limit = self.max_bytes - _LOG - 2 * self._longest
                 return _Cache(self.path / room, self._timeout, limit)
-            except (sqlite3.Error, TypeError, ValueError) as error:
+            except Exception as error:
                 if not _is_damage(error):
                     raise
                 _leave(self.path / room)
@@ -276,8 +281,10 @@ def _joined(words: tuple[str, ...]) -> bytes:
 
 def _is_damage(error: Exception) -> bool:
     """Whether it says that a database is not ours, or not any more. One that cannot be had now says something else."""
+    if isinstance(error, diskcache.Timeout | OSError | MemoryError):
+        return False
     if not isinstance(error, sqlite3.Error):
-        return isinstance(error, TypeError | ValueError)
+        return True
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
     return code in _DAMAGE or (code == sqlite3.SQLITE_ERROR and str(error).startswith("no such "))
 
