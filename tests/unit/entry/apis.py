@@ -166,6 +166,9 @@ def play(
                 asyncio.run(_async(api, wire, parts, pieces, reader, wrapped=wrapped))
         except BaseException as error:  # noqa: BLE001 - what it is, is the result
             raised = error
+    if raised is not None:
+        # Many are raised again and again: what their frames hold is not to live on.
+        raised.__traceback__ = raised.__context__ = None
     return Seen(pieces, raised, records)
 
 
