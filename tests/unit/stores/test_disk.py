@@ -361,6 +361,9 @@ class TestProcesses:
         assert bench.set(value=b"later")
         bench.store.close()
 
+    @pytest.mark.filterwarnings(
+        "ignore:This process:DeprecationWarning"
+    )  # of newer Pythons, for any fork beside threads
     def test_forked_from_one_another_go_on(self, bench: DiskBench) -> None:
         bench.set()
         child = os.fork()

@@ -220,6 +220,7 @@ class TestLifetime:
         assert not sync(lambda io: bench.store.delete(io, f"{0:064d}"))
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of newer Pythons, for any fork beside threads
 def test_a_forked_child_goes_on_with_its_own(bench: MemoryBench) -> None:
     bench.fill(1, 10)
     holding, done = threading.Event(), threading.Event()
