@@ -156,7 +156,14 @@ class Monitor:
             self._over = self.tracker is not None
             return []
         self.catch_up()
-        return self._track(self._framer.finish(), now) if not self.opaque else []
+        if self.opaque:
+            return []
+        try:
+            rest = self._framer.finish()
+        except Exception:  # noqa: BLE001 - our fault is not the caller's
+            self._distrust()
+            return []
+        return self._track(rest, now)
 
     @property
     def can_wait(self) -> bool:
@@ -249,6 +256,11 @@ class Monitor:
             self._give_up(error)
             if self._spill is not None:
                 self._spill += [event.raw for event in framer.finish()]
+            return []
+        except Exception:  # noqa: BLE001 - our fault is not the caller's
+            self._distrust()
+            if self._spill is not None:
+                self._spill.append(piece)
             return []
 
     def _track(self, events: list[WireEvent], now: float) -> list[WireEvent]:

@@ -123,7 +123,7 @@ class Ring:
     def __init__(self) -> None:
         self._records: deque[tuple[Record, int]] = deque(maxlen=RING)
         self._bytes = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a finaliser may end a call while one is counted
 
     def append(self, record: Record) -> None:
         if record.contents is None and not self._bytes:

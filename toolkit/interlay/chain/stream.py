@@ -361,10 +361,12 @@ class Stream:
             self._io.runner.put(self._lose)
 
     def _lose(self) -> None:
-        self._tell("lost", outside=True)
-        if not self._released:
-            # An SDK's own clean-up may be on its way in the reader's loop: whichever is first there releases.
-            self.source.abandon()
+        try:
+            self._tell("lost", outside=True)
+        finally:
+            if not self._released:
+                # An SDK's own clean-up may be on its way in the reader's loop: whichever is first there releases.
+                self.source.abandon()
 
     async def _through(self, events: list[WireEvent], end: End | None = None, passed: int = 0) -> bytes:
         """Send events through the stages, innermost first, less those that they have ``passed``."""
