@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -27,7 +26,6 @@ class Bars(NamedTuple):
                 break
         assert best < self.seconds * slack, f"took {best:.3f} s"
         if self.bytes is not None:
-            gc.collect()
             tracemalloc.start()
             try:
                 work()
