@@ -92,6 +92,8 @@ class _Answer(msgspec.Struct, gc=False):
 
 
 _answers: Final = json.Reader(_Answer)
+_MAX_COMMAS: Final = 300_000
+"""Of a body that is an array; one with more is read from its end alone."""
 _list: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -190,6 +192,10 @@ class Tracker:
     def body(self, data: bytes) -> None:
         """Also the array that a stream without ``alt=sse`` is."""
         if data[:64].lstrip().startswith(b"["):
+            if data.count(b",") > _MAX_COMMAS:
+                self.finished = data[-64:].rstrip().endswith(b"]")
+                self.tail(data)
+                return
             try:
                 for item in _list.decode(data):
                     self._take(bytes(item))
