@@ -48,7 +48,7 @@ def reframed(event: WireEvent, data: bytes) -> bytes:
     return b"".join(lines)
 
 
-class _Held(BytesIO):
+class Held(BytesIO):
     """Bytes to come back to. Unlike a ``bytearray`` it gives them out without a copy.
 
     A ``BytesIO`` is closed by its finaliser. In a cycle that nobody reaches the collector may come to that before it
@@ -68,7 +68,7 @@ class SSEFramer:
 
     def __init__(self, *, limit: int = MAX_EVENT) -> None:
         self._limit = limit
-        self._held: _Held | None = None
+        self._held: Held | None = None
         self._size = 0
         """Bytes that are held."""
         self._last = b""
@@ -110,7 +110,7 @@ class SSEFramer:
 
     def _hold(self, data: bytes) -> None:
         if self._held is None:
-            self._held = _Held()  # most streams never split an event
+            self._held = Held()  # most streams never split an event
         self._held.write(data)
         self._size += len(data)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from typing import Final
 
 from interlay.dialects._codec import Object
-from interlay.dialects._sse import MAX_EVENT
+from interlay.dialects._sse import MAX_EVENT, Held
 from interlay.model import json
 from interlay.model.errors import DecodeError
 from interlay.model.protocols import WireEvent
@@ -31,7 +30,7 @@ class LineFramer:
 
     def __init__(self, *, limit: int = MAX_EVENT) -> None:
         self._limit = limit
-        self._held = BytesIO()
+        self._held = Held()
         """The beginning of a line whose end has not come."""
         self._size = 0
 
@@ -64,9 +63,8 @@ class LineFramer:
         return [WireEvent(held, None, None) if len(held) > self._limit else _event(held)]
 
     def _take(self) -> bytes:
-        # In a cycle that nobody reaches, it may be finalised, and so closed, before the stream that is told of its end.
-        held = b"" if self._held.closed else self._held.getvalue()
-        self._held, self._size = BytesIO(), 0
+        held = self._held.getvalue()
+        self._held, self._size = Held(), 0
         return held
 
 
