@@ -237,13 +237,14 @@ RELIABILITY = [
 ]
 
 CACHE = "interlay_cache_requests_total"
+ANSWERED = '{interlay_cache_outcome=~"hit|stale"}'
 GUARDS = "interlay_guard_checks_total"
 CACHE_AND_GUARDS = [
     Panel(
         "Answered by the cache",
         "stat",
         "percentunit",
-        {"": over(CACHE, '{interlay_cache_outcome=~"hit|stale"}') + " / " + over(CACHE)},
+        {"": over(CACHE, ANSWERED) + " / " + over(CACHE)},
         width=6,
     ),
     Panel("Saved", "stat", "currencyUSD", {"": over("interlay_cost_saved_usd_total")}, width=6),
@@ -263,17 +264,35 @@ CACHE_AND_GUARDS = [
         width=6,
     ),
     Panel(
-        "Look-ups a second, by what they found",
+        "Share answered, by why",
         "timeseries",
-        "reqps",
-        {"{{interlay_cache_outcome}}": rate(CACHE, "interlay_cache_outcome")},
+        "percentunit",
+        {
+            "{{interlay_cache_outcome}}: {{interlay_cache_reason}}": "sum by (interlay_cache_outcome, "
+            f"interlay_cache_reason) (rate({CACHE}{ANSWERED}[$__rate_interval])) / ignoring (interlay_cache_outcome, "
+            f"interlay_cache_reason) group_left sum (rate({CACHE}[$__rate_interval]))",
+            "in all": rate(CACHE, where=ANSWERED) + " / " + rate(CACHE),
+        },
+        "Of all look-ups: those that were answered by an entry, by a call that was under way, or by a stale entry.",
         width=12,
     ),
     Panel(
-        "Share answered",
+        "Look-ups a second that found nothing, by why",
         "timeseries",
-        "percentunit",
-        {"share": rate(CACHE, where='{interlay_cache_outcome=~"hit|stale"}') + " / " + rate(CACHE)},
+        "reqps",
+        {
+            "{{interlay_cache_outcome}}: {{interlay_cache_reason}}": rate(
+                CACHE, "interlay_cache_outcome, interlay_cache_reason", '{interlay_cache_outcome=~"miss|bypass|error"}'
+            )
+        },
+        "A bypass is a request that may not be answered by a cache; an error is a store that is down or slow.",
+        width=12,
+    ),
+    Panel(
+        "Time that look-ups take",
+        "timeseries",
+        "s",
+        {f"p{int(q * 100)}": quantile(q, "interlay_cache_duration_seconds") for q in (0.5, 0.95)},
         width=12,
     ),
     Panel(

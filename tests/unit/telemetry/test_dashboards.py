@@ -34,6 +34,8 @@ _LANGUAGE = frozenset(
         "histogram_quantile",
         "by",
         "unless",
+        "ignoring",
+        "group_left",
         "and",
         "offset",
         "d",
@@ -52,7 +54,7 @@ def records() -> Iterator[Record]:
     yield record(attempts=(refused(), attempt(target="https://elsewhere/v1", provider="groq")))
     yield record(attempts=(refused(),), end="error", error=Failure(type="rate_limit_exceeded"), usage=None, cost=None)
     saved = Cost(amount=Decimal(0), source="cache_hit", avoided=Decimal("0.1"))
-    yield record(attempts=(), cache=CacheOutcome(outcome="hit", reason="exact"), cost=saved, usage=None)
+    yield record(attempts=(), cache=CacheOutcome(outcome="hit", reason="fresh", started_at=1.0), cost=saved, usage=None)
     yield record(verdicts=(Verdict(layer="Secrets", action="block", seconds=0.01),))
     yield record(verdicts=(Verdict(layer="Secrets", action="block", shadow=True),))
 

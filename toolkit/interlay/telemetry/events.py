@@ -27,6 +27,9 @@ def events_of(record: Record, spans: list[Span], vocabulary: Vocabulary, content
     exchanges = [span for span in spans if vocabulary.names["provider"] in span.attributes]
     span = exchanges[-1] if exchanges else spans[0]
     attributes: Attributes = dict(span.attributes)
+    # What a cache did is told of the whole, which may be another span than the exchange's.
+    names = [vocabulary.names[fact] for fact in known.CACHE]
+    attributes |= {name: spans[0].attributes[name] for name in names if name in spans[0].attributes}
     for fact in ("input_messages", "output_messages", "tool_definitions"):
         attributes.pop(vocabulary.names[fact], None)  # as text, of the span
     if content_limit and record.contents is not None:

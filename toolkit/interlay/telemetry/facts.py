@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from interlay.model.cost import Cost
-from interlay.model.record import Attempt, CacheOutcome, Failure, Identity, Record, Verdict
+from interlay.model.record import Attempt, CacheOutcome, Failure, Identity, Link, Record, Verdict
 from interlay.model.usage import Usage
 
 Facts = dict[str, Any]
@@ -51,6 +51,27 @@ FUNCTIONS: Final = {"tool": "execute_tool", "agent": "invoke_agent", "workflow":
 """Functions that are observed, by the operation of their records, and what the conventions call a run of one."""
 _APIS: Final = {"openai-chat": "chat_completions", "openai-responses": "responses"}
 _FINISH: Final = {"tool_calls": "tool_call"}
+REASONS: Final = frozenset(
+    (
+        # hits
+        "fresh", "shared", "lease",
+        # stale answers
+        "revalidating", "error", "max-stale",
+        # misses
+        "absent", "expired", "no-cache", "form", "damaged",
+        # what is not looked for
+        "no_dialect", "opaque", "sealed", "unreadable", "method", "no-store", "server_state", "server_tools", "files",
+        "temperature",
+        # failures of the cache's own
+        "store",
+    )
+)  # fmt: skip
+"""Why a look-up came out as it did, in the words that figures are kept by. All others are ``other`` there: a layer
+that somebody wrote may have any number of them."""
+CACHE: Final = (
+    "cache_outcome", "cache_reason", "cache_age", "cache_entry", "cache_producer", "cache_seconds", "avoided",
+)  # fmt: skip
+"""Facts of a look-up and of what came of it."""
 
 
 def exchange(record: Record, attempts: Sequence[Attempt]) -> Facts:
@@ -147,11 +168,10 @@ def run(record: Record) -> Facts:
     if len(attempts) > 1:
         facts["attempts"] = len(attempts)
     facts["overhead"] = record.overhead
-    cache = record.cache
-    if cache is not None:
-        facts["cache_outcome"], facts["cache_reason"] = cache.outcome, cache.reason
-        if cache.age is not None:
-            facts["cache_age"] = cache.age
+    if record.cache is not None:
+        facts |= lookup(record)
+        if record.cache.seconds:
+            facts["cache_seconds"] = record.cache.seconds
     if record.verdicts:
         # The gravest of what was decided in earnest.
         verdicts = [v.action for v in record.verdicts if not v.shadow and v.action != "retry"]
@@ -190,9 +210,39 @@ def check(verdict: Verdict) -> Facts:
     return facts
 
 
-def lookup(cache: CacheOutcome) -> Facts:
-    """Facts of one look-up, where it stands by itself."""
-    return {"cache_outcome": cache.outcome, "cache_reason": cache.reason, "cache_age": cache.age}
+def lookup(record: Record) -> Facts:
+    """Facts of a record's look-up, on the whole and where it stands by itself."""
+    cache = record.cache
+    assert cache is not None
+    facts: Facts = {"cache_outcome": cache.outcome, "cache_reason": cache.reason}
+    if cache.age is not None:
+        facts["cache_age"] = cache.age
+    if cache.entry is not None:
+        facts["cache_entry"] = cache.entry
+    producer = producer_of(record)
+    if producer is not None:
+        facts["cache_producer"] = producer.id  # there are backends that keep no links
+    return facts
+
+
+def producer_of(record: Record) -> Link | None:
+    """The record whose answer this one was given, where it made none of its own."""
+    if not answered_by_cache(record):
+        return None
+    return next((link for link in record.links if link.kind in _PRODUCERS), None)
+
+
+def answered_by_cache(record: Record) -> bool:
+    """Whether a cache gave the answer, fresh or stale."""
+    return record.cache is not None and record.cache.outcome in ("hit", "stale")
+
+
+def reason_of(cache: CacheOutcome) -> str:
+    """Why a look-up came out as it did: one of ``REASONS``, or ``other``."""
+    return cache.reason if cache.reason in REASONS else "other"
+
+
+_PRODUCERS: Final = ("cache_producer", "follower")
 
 
 def outcome(record: Record) -> str:
@@ -202,8 +252,7 @@ def outcome(record: Record) -> str:
         return "blocked" if error is not None and error.type == "guard_blocked" else "error"
     if record.end == "cancelled":
         return "cancelled"
-    cache = record.cache
-    return "cache_hit" if cache is not None and cache.outcome in ("hit", "stale") else "ok"
+    return "cache_hit" if answered_by_cache(record) else "ok"
 
 
 _GRAVITY: Final = ("allow", "annotate", "redact", "reroute", "retry", "block")

@@ -141,7 +141,15 @@ SAVED: Final = _count("interlay.cost.saved.usd", "{USD}", "What cache hits did n
 TOKENS_USED: Final = _count(
     "interlay.tokens", "{token}", "Tokens by kind, each counted once", *_WHO, "gen_ai.token.type"
 )
-CACHE: Final = _count("interlay.cache.requests", "{request}", "Look-ups, by what they found", *_named("cache_outcome"))
+CACHE: Final = _count(
+    "interlay.cache.requests",
+    "{request}",
+    "Look-ups, by what they found and why",
+    *_named("cache_outcome", "cache_reason"),
+)
+CACHE_DURATION: Final = _seconds(
+    "interlay.cache.duration", "Time that look-ups took", _named("cache_outcome"), OVERHEADS
+)
 CHECKS: Final = _count(
     "interlay.guard.checks",
     "{check}",
@@ -177,8 +185,8 @@ OLDEST: Final = Instrument(
 )
 
 OURS: Final = (
-    CALLS, CALL_DURATION, OVERHEAD, COST, SAVED, TOKENS_USED, CACHE, CHECKS, CHECK_DURATION, RETRIES, FALLBACKS,
-    INFLIGHT, SENT, DROPPED, FAILURES, WAITING, OLDEST,
+    CALLS, CALL_DURATION, OVERHEAD, COST, SAVED, TOKENS_USED, CACHE, CACHE_DURATION, CHECKS, CHECK_DURATION, RETRIES,
+    FALLBACKS, INFLIGHT, SENT, DROPPED, FAILURES, WAITING, OLDEST,
 )  # fmt: skip
-TO_COME: Final = frozenset((SAVED, CACHE, CHECKS, CHECK_DURATION, FALLBACKS))
+TO_COME: Final = frozenset((SAVED, CACHE, CACHE_DURATION, CHECKS, CHECK_DURATION, FALLBACKS))
 """Of these: what caches, guards and routing will fill; no layer of this version does."""

@@ -211,7 +211,9 @@ class Metrics:
         add(ins.CALL_DURATION, (outcome, record.model), record.duration)
         add(ins.OVERHEAD, (), record.overhead)
         if cache is not None:
-            add(ins.CACHE, (found,), 1)
+            add(ins.CACHE, (found, known.reason_of(cache)), 1)
+            if cache.started_at is not None:
+                add(ins.CACHE_DURATION, (found,), cache.seconds)
         if cost is not None and cost.avoided is not None:
             add(ins.SAVED, (record.model, self._tenant(record)), float(cost.avoided))
         for verdict in record.verdicts:

@@ -96,7 +96,7 @@ def spans_of(record: Record, told: Told, sample_ratio: float | None = None, *, w
     else:
         tree.call(groups, facts)
         if record.cache is not None and _took_time(record.cache):
-            tree.part("interlay.cache.lookup", "lookup", record.cache, known.lookup(record.cache))
+            tree.part("interlay.cache.lookup", "lookup", record.cache, known.lookup(record))
         for verdict in checks:
             tree.part(f"interlay.guard {verdict.layer}", "guard", verdict, known.check(verdict))
         for number, sends in enumerate(groups):
