@@ -26,13 +26,18 @@ _REFUSAL: Final = "refusal"
 
 
 def reason_not_to_keep(
-    dialect: Dialect, streamed: bool, body: bytes | None, events: Sequence[WireEvent] | None
+    dialect: Dialect,
+    streamed: bool,  # noqa: FBT001 - with it goes which of the next two there is
+    body: bytes | None,
+    events: Sequence[WireEvent] | None,
 ) -> str | None:
     """Why an answer of status 200 is never given again; None where it may be.
 
     Args:
         dialect: the one that the request was of.
-        streamed: whether the answer is ``events``, all that came; else it is ``body``, the whole of it, decompressed.
+        streamed: whether the answer came as events.
+        body: the whole of one that did not, decompressed.
+        events: all of one that did.
 
     Returns:
         ``unreadable``: no answer of this API. ``error``: it tells of a failure. ``cut``: a stream without its end.
