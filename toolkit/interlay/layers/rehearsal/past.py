@@ -1,0 +1,166 @@
+"""Calls as they were recorded, ready to be decided about once more."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from decimal import Decimal
+from typing import Any, Final, Literal, NamedTuple
+
+import msgspec
+
+from interlay.model.record import CacheOutcome, Identity, Record
+
+_MOST_KEYS: Final = 200_000
+"""Keys of which is remembered what an answer took."""
+_CONFIGURED: Final = frozenset(("temperature",))
+"""Reasons for passing a cache by that are the configuration's and not the request's."""
+_FILTERED: Final = "content_filter"
+NOTHING: Final = Decimal(0)
+_encoder: Final = msgspec.json.Encoder(order="sorted")
+
+
+class Past(msgspec.Struct, frozen=True, kw_only=True):
+    """A run of a chain that was recorded, as rehearsals see it."""
+
+    id: str
+    call_id: str
+    at: float
+    """When it began, seconds since the epoch."""
+    ended_at: float
+    process: str
+    """Stands for the process that made it."""
+    model: str | None
+    identity: Identity
+    parameters: dict[str, Any]
+    key: str | None
+    """Stands for the question: equal questions of one caller, equal keys. None where that cannot be known."""
+    keyed_by: Literal["record", "contents"] | None
+    """Whether a cache wrote the key into the record, or it was made of the messages that were kept."""
+    did: CacheOutcome | None
+    """What a cache did at the time."""
+    unfit: str | None
+    """Why no cache may answer it, whatever its configuration."""
+    keepable: bool
+    """Whether it ended in an answer that may be given again."""
+    failed: bool
+    """Whether the provider gave no answer, or an error for one."""
+    size: int
+    """Bytes of its answer, about."""
+    price: Decimal | None
+    """US dollars that it costs to send it; None where nobody knows."""
+    spent: Decimal | None
+    """US dollars that it did cost."""
+    seconds: float | None
+    """That the provider took, or would have taken; None where nobody knows."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether a cache answered it at the time."""
+        return self.did is not None and self.did.outcome in ("hit", "stale")
+
+
+class _Answer(NamedTuple):
+    """What an answer took when it was made."""
+
+    price: Decimal | None
+    seconds: float
+    size: int
+
+
+class Reader:
+    """Makes pasts of records, which come in the order in which they were written."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, _Answer] = OrderedDict()
+
+    def past(self, record: Record) -> Past:
+        """What a record says. What a hit would have cost is taken from it, or from the call that made its answer."""
+        key, keyed_by = _key(record)
+        cost, response = record.cost, record.response
+        answered = record.cache is not None and record.cache.outcome in ("hit", "stale")
+        size = response.bytes if response is not None else 0
+        price: Decimal | None
+        seconds: float | None
+        if answered and not record.attempts:
+            made = self._known.get(key) if key is not None else None
+            price = cost.avoided if cost is not None else None
+            seconds = None
+            if made is not None:
+                price = made.price if price is None else price
+                seconds, size = made.seconds, size or made.size
+        else:
+            # What is no call to a model has no cost.
+            price, seconds = cost.amount if cost is not None else NOTHING, record.duration
+            if key is not None and _kept(record):
+                self._remember(key, _Answer(price, seconds, size))
+        return Past(
+            id=record.id,
+            call_id=record.call_id,
+            at=record.started_at,
+            ended_at=record.ended_at,
+            process=_process(record.resource),
+            model=record.model,
+            identity=record.identity,
+            parameters=record.parameters,
+            key=key,
+            keyed_by=keyed_by,
+            did=record.cache,
+            unfit=_unfit(record),
+            keepable=answered or _kept(record),
+            failed=record.end == "error",
+            size=size,
+            price=price,
+            spent=cost.amount if cost is not None else NOTHING,
+            seconds=seconds,
+        )
+
+    def _remember(self, key: str, answer: _Answer) -> None:
+        self._known[key] = answer
+        if len(self._known) > _MOST_KEYS:
+            self._known.popitem(last=False)
+
+
+def _process(resource: dict[str, Any]) -> str:
+    return f"{resource.get('host.name', '')} {resource.get('process.pid', '')}"
+
+
+def _kept(record: Record) -> bool:
+    """Whether a cache may keep an answer that came like this, as far as records tell: complete, and not filtered."""
+    response = record.response
+    return (
+        record.end == "complete"
+        and record.dialect is not None
+        and record.body != "opaque"
+        and response is not None
+        and (response.status or 200) < 400
+        and _FILTERED not in response.finish_reasons
+    )
+
+
+def _unfit(record: Record) -> str | None:
+    did = record.cache
+    if did is not None and did.outcome == "bypass" and did.reason not in _CONFIGURED:
+        return did.reason
+    if record.dialect is None:
+        return "no_dialect"
+    if record.method != "POST":
+        return "method"
+    return "opaque" if record.body == "opaque" else None
+
+
+def _key(record: Record) -> tuple[str | None, Literal["record", "contents"] | None]:
+    """The cache's own key where there was a cache, else one of what is known of the question.
+
+    Messages are kept after redaction, so two questions that differ in a secret alone are one here.
+    """
+    if record.key is not None:
+        return record.key, "record"
+    kept = record.contents
+    if kept is None or kept.truncated or not kept.input:
+        return None, None
+    parts = (
+        record.operation, record.dialect, record.provider, record.model, record.identity.tenant, record.parameters,
+        kept.input, kept.tools,
+    )  # fmt: skip
+    return hashlib.blake2b(_encoder.encode(parts), digest_size=16).hexdigest(), "contents"
