@@ -4,15 +4,18 @@ under the same names."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from interlay.dialects._codec import Object
+from interlay.model.errors import DecodeError
 from interlay.model.messages import ChatRequest, ChatResponse, Delta
 from interlay.model.places import Channel, TextPlace
 from interlay.model.protocols import WireEvent
 from interlay.model.record import Failure
 from interlay.model.usage import Usage
 
+EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
+"""The media type of server-sent events."""
 Texts = Mapping[Channel, str]
 
 
@@ -68,6 +71,13 @@ class Places(Protocol):
     def rewrite(self, event: WireEvent, texts: Texts, wholes: Texts | None = None) -> bytes: ...
 
 
+class Forms(Protocol):
+    """The module ``forms``: one answer whole and streamed. Both ways raise ``DecodeError`` where there is none."""
+
+    def as_stream(self, body: bytes, query: str, /) -> list[bytes]: ...
+    def as_body(self, events: Iterable[WireEvent], /) -> bytes: ...
+
+
 class Sayings(Protocol):
     """The module ``said``: messages as the API writes them."""
 
@@ -107,6 +117,7 @@ class ModularCodec(ModularDialect):
     _assembly: Assemblies
     _stream: Streams
     _places: Places
+    _forms: Forms
     _said: Sayings
 
     def encode_error_event(self, failure: Failure) -> bytes:
@@ -144,6 +155,21 @@ class ModularCodec(ModularDialect):
 
     def rewrite(self, event: WireEvent, texts: Texts, wholes: Texts | None = None) -> bytes:
         return self._places.rewrite(event, texts, wholes)
+
+    def stream_type(self, query: str = "") -> str:
+        return EVENT_STREAM
+
+    def as_stream(self, body: bytes, query: str = "") -> list[bytes] | None:
+        try:
+            return self._forms.as_stream(body, query)
+        except DecodeError:
+            return None
+
+    def as_body(self, events: Iterable[WireEvent]) -> bytes | None:
+        try:
+            return self._forms.as_body(events)
+        except DecodeError:
+            return None
 
     def prompt(self, body: bytes) -> tuple[list[Object], list[Object]]:
         return self._said.prompt(body)

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from interlay.dialects._modular import ModularCodec
 from interlay.dialects._sse import SSEFramer
-from interlay.dialects.anthropic_messages import assembly, failures, figures, places, request, response, said, stream
+from interlay.dialects.anthropic_messages import (
+    assembly,
+    failures,
+    figures,
+    forms,
+    places,
+    request,
+    response,
+    said,
+    stream,
+)
 from interlay.dialects.anthropic_messages.outline import outline
 from interlay.dialects.anthropic_messages.tracker import Tracker
 from interlay.model.messages import ChatResponse
@@ -26,6 +36,7 @@ class AnthropicMessages(ModularCodec):
     _response = response
     _stream = stream
     _places = places
+    _forms = forms
     _said = said
 
     def matches(self, method: str, path: str) -> bool:

@@ -75,6 +75,10 @@ class Assembly:
             said = a_dict(json.decode(event.data)) or {}
         except DecodeError:
             return
+        self.add_event(said)
+
+    def add_event(self, said: Object) -> None:
+        """Take in one event's JSON object."""
         kind, index = said.get("type"), an_int(said.get("index"))
         if kind == "message_start" and self._message is None:
             self._message = a_dict(said.get("message"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from interlay.dialects._modular import ModularCodec
 from interlay.dialects._sse import SSEFramer
-from interlay.dialects.cohere import assembly, failures, figures, places, request, response, said, stream
+from interlay.dialects.cohere import assembly, failures, figures, forms, places, request, response, said, stream
 from interlay.dialects.cohere.names import ORIGIN
 from interlay.dialects.cohere.outline import outline
 from interlay.dialects.cohere.tracker import Tracker
@@ -27,6 +27,7 @@ class Cohere(ModularCodec):
     _assembly = assembly
     _stream = stream
     _places = places
+    _forms = forms
     _said = said
 
     def matches(self, method: str, path: str) -> bool:

@@ -35,7 +35,7 @@ class Assembly:
         except DecodeError:
             return
         if isinstance(said, dict):
-            self._add(said, a_dict(said.get("delta")) or {})
+            self.add_event(said)
 
     def response(self) -> Object:
         """The answer so far."""
@@ -53,7 +53,9 @@ class Assembly:
         answer |= self._top
         return {**answer, **({"logprobs": self._logprobs} if self._logprobs else {})}
 
-    def _add(self, said: Object, delta: Object) -> None:
+    def add_event(self, said: Object) -> None:
+        """Take in one event's JSON object."""
+        delta = a_dict(said.get("delta")) or {}
         kind, message = said.get("type"), a_dict(delta.get("message")) or {}
         if kind == "message-start":
             self._top |= {key: value for key, value in said.items() if key not in ("type", "delta")}

@@ -6,8 +6,8 @@ have APIs of their own.
 
 from __future__ import annotations
 
-from interlay.dialects._modular import ModularCodec
-from interlay.dialects.gemini import assembly, failures, figures, places, request, response, said, stream
+from interlay.dialects._modular import EVENT_STREAM, ModularCodec
+from interlay.dialects.gemini import assembly, failures, figures, forms, places, request, response, said, stream
 from interlay.dialects.gemini.framing import GeminiFramer
 from interlay.dialects.gemini.names import ORIGIN
 from interlay.dialects.gemini.outline import outline, target
@@ -38,6 +38,7 @@ class Gemini(ModularCodec):
     _assembly = assembly
     _stream = stream
     _places = places
+    _forms = forms
     _said = said
 
     def __init__(self, path: str = "") -> None:
@@ -58,3 +59,6 @@ class Gemini(ModularCodec):
 
     def tracker(self) -> Tracker:
         return Tracker()
+
+    def stream_type(self, query: str = "") -> str:
+        return EVENT_STREAM if forms.in_events(query) else "application/json; charset=UTF-8"

@@ -35,7 +35,7 @@ class Assembly:
         except DecodeError:
             return
         if isinstance(chunk, dict):
-            self._add(chunk)
+            self.add_chunk(chunk)
 
     def response(self) -> Object:
         """The response object so far."""
@@ -43,7 +43,8 @@ class Assembly:
         candidates = [candidate.whole() for _, candidate in ordered]
         return {**({"candidates": candidates} if candidates else {}), **self._top}
 
-    def _add(self, chunk: Object) -> None:
+    def add_chunk(self, chunk: Object) -> None:
+        """Take in one event's JSON object."""
         for key, value in chunk.items():
             if key == "candidates":
                 for candidate in value if isinstance(value, list) else ():

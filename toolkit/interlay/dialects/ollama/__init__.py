@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from interlay.dialects._modular import ModularCodec
-from interlay.dialects.ollama import assembly, failures, figures, places, request, response, said, stream
+from interlay.dialects.ollama import assembly, failures, figures, forms, places, request, response, said, stream
 from interlay.dialects.ollama.framing import LineFramer
 from interlay.dialects.ollama.names import ORIGIN
 from interlay.dialects.ollama.outline import outline
@@ -28,6 +28,7 @@ class Ollama(ModularCodec):
     _assembly = assembly
     _stream = stream
     _places = places
+    _forms = forms
     _said = said
 
     def matches(self, method: str, path: str) -> bool:
@@ -41,3 +42,6 @@ class Ollama(ModularCodec):
 
     def tracker(self) -> Tracker:
         return Tracker()
+
+    def stream_type(self, query: str = "") -> str:
+        return "application/x-ndjson"

@@ -37,7 +37,7 @@ class Assembly:
         except DecodeError:
             return
         if isinstance(said, dict):
-            self._add(said)
+            self.add_line(said)
 
     def response(self) -> Object:
         """The answer so far."""
@@ -49,7 +49,8 @@ class Assembly:
             top["message"] = message
         return {**top, **({"logprobs": self._logprobs} if self._logprobs else {})}
 
-    def _add(self, said: Object) -> None:
+    def add_line(self, said: Object) -> None:
+        """Take in one line's JSON object."""
         for key, value in said.items():
             if key == "message" and isinstance(value, dict):
                 self._top.setdefault(key, {})  # its place among the members

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from interlay.dialects._modular import ModularCodec
 from interlay.dialects._sse import SSEFramer
-from interlay.dialects.openai_chat import assembly, failures, figures, places, request, response, said, stream
+from interlay.dialects.openai_chat import assembly, failures, figures, forms, places, request, response, said, stream
 from interlay.dialects.openai_chat.outline import ask_usage, outline
 from interlay.dialects.openai_chat.tracker import Tracker, hide_usage
 from interlay.model.protocols import Outline, WireEvent
@@ -26,6 +26,7 @@ class OpenAIChat(ModularCodec):
     _assembly = assembly
     _stream = stream
     _places = places
+    _forms = forms
     _said = said
 
     def matches(self, method: str, path: str) -> bool:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from interlay.dialects._modular import ModularCodec
 from interlay.dialects._sse import SSEFramer
-from interlay.dialects.openai_responses import assembly, failures, figures, places, request, response, said, stream
+from interlay.dialects.openai_responses import (
+    assembly,
+    failures,
+    figures,
+    forms,
+    places,
+    request,
+    response,
+    said,
+    stream,
+)
 from interlay.dialects.openai_responses.outline import outline
 from interlay.dialects.openai_responses.tracker import Tracker
 from interlay.model.protocols import Outline, WireEvent
@@ -26,6 +36,7 @@ class OpenAIResponses(ModularCodec):
     _assembly = assembly
     _stream = stream
     _places = places
+    _forms = forms
     _said = said
 
     def matches(self, method: str, path: str) -> bool:
