@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
@@ -220,6 +220,20 @@ class Codec(Dialect, Protocol):
 
         Raises ``DecodeError`` when what they add up to is no answer of this API.
         """
+        ...
+
+    def stream_type(self, query: str = "") -> str:
+        """The media type of streamed answers; at some APIs the request's ``query`` chooses their form."""
+        ...
+
+    def as_stream(self, body: bytes, query: str = "") -> list[bytes] | None:
+        """The raw events, the terminal one included, that say what the whole answer ``body`` says, with usage as if it
+        had been asked for. None where there are none that surely say the same; never raises."""
+        ...
+
+    def as_body(self, events: Iterable[WireEvent]) -> bytes | None:
+        """The whole answer that a stream's events add up to, as the API gives answers that are not streamed. None
+        where the stream has not ended, has failed, or cannot be added up without loss; never raises."""
         ...
 
     def encode_error_event(self, failure: Failure) -> bytes:
