@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("interlay.record")
 
 ZERO: Final = Cost(amount=Decimal(0), source="computed")
+_SPARED: Final = Cost(amount=Decimal(0), source="cache_hit")
 _NO_RESPONSE: Final = Cost(amount=None, source="unknown", reason="no_response")
 _WORD: Final = re.compile(r"[A-Za-z0-9_.:/ -]{1,64}\Z")
 _MAX_CONTENTS: Final = 256 * 1024
@@ -43,7 +44,7 @@ def attempt(run: Run, call: Call, sending: Sending) -> Attempt:
             cost = ZERO
         else:
             usage = monitor.tracker.usage
-            cost = _priced(run, call, sending, monitor, monitor.tracker, usage)
+            cost = _priced(run, call, sending.sent_at, monitor, monitor.tracker, usage)
     return Attempt(
         target=route.target,
         provider=route.provider,
@@ -66,7 +67,8 @@ def record(run: Run) -> Record:
     if end is None:
         assert monitor is not None
         end, failure = monitor.verdict()
-        run.sendings[-1].error = failure
+        if run.sendings:
+            run.sendings[-1].error = failure
     outline, route, body = call.glance, call.route, call.body_kind
     attempts = tuple(
         [sending.attempt or attempt(run, call, sending) for sending in run.sendings if sending.seconds is not None]
@@ -126,7 +128,7 @@ def record(run: Run) -> Record:
         key=run.key,
         attempts=attempts,
         usage=one.usage if one is not None else _usage(attempts),
-        cost=one.cost if one is not None else _cost(attempts),
+        cost=one.cost if one is not None else _cost(attempts) if attempts else _spared(run, call, monitor),
         cache=run.cache,
         verdicts=run.verdicts,
         changes=run.changes,
@@ -135,14 +137,22 @@ def record(run: Run) -> Record:
     )
 
 
+def _spared(run: Run, call: Call, monitor: Monitor | None) -> Cost | None:
+    """The cost of an answer from a cache: none, and what the provider would have charged for it now."""
+    if run.cache is None or run.cache.outcome not in ("hit", "stale"):
+        return None
+    if monitor is None or monitor.tracker is None:
+        return _SPARED
+    priced = _priced(run, call, run.started_at, monitor, monitor.tracker, monitor.tracker.usage)
+    return _SPARED if priced is None else Cost(amount=Decimal(0), source="cache_hit", avoided=priced.amount)
+
+
 def request_id(text: str | None) -> str | None:
     """A provider's name for a request, where a header's value can be one."""
     return text if text is not None and _WORD.match(text) else None
 
 
-def _priced(
-    run: Run, call: Call, sending: Sending, monitor: Monitor, tracker: Tracker, usage: Usage | None
-) -> Cost | None:
+def _priced(run: Run, call: Call, at: float, monitor: Monitor, tracker: Tracker, usage: Usage | None) -> Cost | None:
     if run.price is None:
         return None
     counted: Estimate | None = None
@@ -161,7 +171,7 @@ def _priced(
         requested_model=asked,
         service_tier=tracker.service_tier,
     )
-    return run.price(usage, what, dt.datetime.fromtimestamp(sending.sent_at, dt.UTC), counted)
+    return run.price(usage, what, dt.datetime.fromtimestamp(at, dt.UTC), counted)
 
 
 def _clean(run: Run, call: Call, failure: Failure) -> Failure:

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -14,7 +14,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
-from interlay.chain.io import Beside
+from interlay.chain.io import IO, Beside, Signal
 from interlay.chain.runner import Runner
 from interlay.model.errors import WireTimeout
 
@@ -38,8 +38,18 @@ class AsyncIO:
         self.runner = runner
         self.slept = 0.0
 
+    @property
+    def domain(self) -> Hashable:
+        return Loop().identity
+
     def monotonic(self) -> float:
         return time.monotonic()
+
+    def time(self) -> float:
+        return time.time()
+
+    def left(self) -> float | None:
+        return None  # whoever waits is cancelled
 
     async def sleep(self, seconds: float, *, deadline: float | None = None) -> None:
         if deadline is not None and time.monotonic() + seconds > deadline:
@@ -58,6 +68,23 @@ class AsyncIO:
 
     def later(self, work: Callable[[], None]) -> bool:
         return self.runner.submit(work)
+
+    def background(self, work: Callable[[IO], Awaitable[None]]) -> bool:
+        runner = self.runner
+        if not runner.enter_beside():
+            return False
+
+        async def body() -> None:
+            try:
+                await work(type(self)(runner))
+            finally:
+                runner.leave_beside()
+
+        Loop().spawn(body)
+        return True
+
+    def signal(self) -> Signal:
+        return _Happening()
 
     async def until(self, deadline: float, work: Callable[[], Awaitable[T]]) -> T:
         left = deadline - time.monotonic()
@@ -84,6 +111,25 @@ class AsyncIO:
                 raise raised
             finally:
                 del raised
+
+
+class _Happening(Signal):
+    """Among the tasks of one loop."""
+
+    __slots__ = ("_event", "_loop")
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+        self._loop = Loop()
+
+    def set(self) -> None:
+        self._loop.call(self._event.set)
+
+    async def wait(self, seconds: float | None = None) -> None:
+        with anyio.move_on_after(seconds):
+            await self._event.wait()
+            return
+        raise WireTimeout("what was waited for has not happened in time", phase="deadline")
 
 
 class _Task(Generic[T]):
@@ -131,6 +177,22 @@ class Loop:
                 return
         if (asyncio_ := sys.modules.get("asyncio")) is not None:
             self._asyncio = asyncio_._get_running_loop()  # noqa: SLF001 - documented, for event loops
+
+    @property
+    def identity(self) -> Hashable:
+        """The loop itself."""
+        return self._trio if self._trio is not None else self._asyncio
+
+    def call(self, work: Callable[[], object]) -> None:
+        """Call ``work`` in the loop: at once where this is its thread, else soon. May be called from any thread."""
+        if Loop().identity is self.identity:
+            work()
+            return
+        with contextlib.suppress(RuntimeError):
+            if self._asyncio is not None:
+                self._asyncio.call_soon_threadsafe(work)
+            elif self._trio is not None:
+                self._trio.run_sync_soon(work)
 
     def spawn(self, work: Callable[[], Awaitable[None]]) -> None:
         """Run ``work`` in a task of the loop; what it raises is logged. May be called from any thread."""

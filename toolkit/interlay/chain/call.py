@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
-from interlay.chain.current import looked_at
-from interlay.chain.run import refusal
+from interlay.chain.current import looked_at, place
+from interlay.chain.run import new_id, refusal
 from interlay.chain.stream import Stream
 from interlay.model import json
 from interlay.model.errors import ConfigError, DecodeError, WireError
@@ -228,6 +228,24 @@ class Call:
             self._clear = self.request.body
         self.judged = True
         return True
+
+    def again(self, io: IO) -> Call:
+        """A call of its own that asks the same as this one, of which it is a child; it runs through the same chain."""
+        assert self.chain is not None
+        identifier = new_id()
+        child = Call(
+            id=identifier,
+            call_id=identifier,
+            route=self.route,
+            request=self.request,
+            io=io,
+            run=self.chain.open(self.run.recorder, self.run.price),
+            identity=self.identity,
+            body_kind=self.body_kind,
+            parent=self,
+        )
+        child.changed, child.judged, child.run.trace = self.changed, self.judged, place(self)
+        return child
 
     def expire(self, deadline: float | None) -> None:
         """Let the call not go on past ``deadline``; an earlier one stays."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextvars
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any, Protocol, TypeVar
 
@@ -27,8 +27,21 @@ class IO(Protocol):
     slept: float
     """Seconds spent in ``sleep`` so far."""
 
+    @property
+    def domain(self) -> Hashable:
+        """Equal for those who can wait for each other: all threads, or the tasks of one event loop."""
+        ...
+
     def monotonic(self) -> float:
         """The clock that deadlines are measured by."""
+        ...
+
+    def time(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+    def left(self) -> float | None:
+        """Seconds until the deadline that whatever waits has to mind by itself; None where nothing has."""
         ...
 
     async def sleep(self, seconds: float, *, deadline: float | None = None) -> None:
@@ -48,6 +61,15 @@ class IO(Protocol):
         """Hand plain work to the runner. False when its queue is full: then the work is dropped and counted."""
         ...
 
+    def background(self, work: Callable[[IO], Awaitable[None]]) -> bool:
+        """Have ``work`` done beside everything else, with a copy of this context and an ``io`` of its own: on a thread
+        in sync, in a task of the loop in async. What it raises is logged. False when too much is under way already."""
+        ...
+
+    def signal(self) -> Signal:
+        """Something to wait for, within one domain."""
+        ...
+
     async def until(self, deadline: float, work: Callable[[], Awaitable[T]]) -> T:
         """Run ``work`` under a deadline; raises ``WireTimeout`` when it is past. Async cancels the work; sync
         cannot interrupt a blocking read: it narrows the wire's own time-outs and checks between reads, so it can
@@ -58,6 +80,18 @@ class IO(Protocol):
         """Run ``beside`` next to the block. Leaving the block cancels what is still under way; ``await
         handle.result()`` waits for it. In sync it runs on a worker thread, with a copy of the context, and is
         waited for instead of cancelled."""
+        ...
+
+
+class Signal(Protocol):
+    """Happens once. Any number may wait for it."""
+
+    def set(self) -> None:
+        """It has happened. May be called from any thread, and more than once."""
+        ...
+
+    async def wait(self, seconds: float | None = None) -> None:
+        """Returns when it has happened. Raises ``WireTimeout`` when it has not for so long."""
         ...
 
 
@@ -98,8 +132,18 @@ class SyncIO:
         self.slept = 0.0
         self.deadline: float | None = None
 
+    @property
+    def domain(self) -> Hashable:
+        return SyncIO
+
     def monotonic(self) -> float:
         return time.monotonic()
+
+    def time(self) -> float:
+        return time.time()
+
+    def left(self) -> float | None:
+        return None if self.deadline is None else max(self.deadline - self.monotonic(), 0.0)
 
     async def sleep(self, seconds: float, *, deadline: float | None = None) -> None:
         if deadline is not None and time.monotonic() + seconds > deadline:
@@ -115,6 +159,16 @@ class SyncIO:
 
     def later(self, work: Callable[[], None]) -> bool:
         return self.runner.submit(work)
+
+    def background(self, work: Callable[[IO], Awaitable[None]]) -> bool:
+        async def body() -> None:
+            await work(type(self)(runner))
+
+        runner, context = self.runner, contextvars.copy_context()
+        return runner.beside(lambda: context.run(drive, body()))
+
+    def signal(self) -> Signal:
+        return _Happening()
 
     async def until(self, deadline: float, work: Callable[[], Awaitable[T]]) -> T:
         if time.monotonic() >= deadline:
@@ -139,6 +193,22 @@ class SyncIO:
             yield worker
         finally:
             worker.join()
+
+
+class _Happening(Signal):
+    """Among threads."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    async def wait(self, seconds: float | None = None) -> None:
+        if not self._event.wait(seconds):
+            raise WireTimeout("what was waited for has not happened in time", phase="deadline")
 
 
 class _Thread(threading.Thread, Beside[T]):

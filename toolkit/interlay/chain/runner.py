@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import queue
@@ -15,6 +16,8 @@ from typing import Final
 logger = logging.getLogger("interlay.runner")
 
 QUEUE_ITEMS: Final = 10_000
+BESIDE: Final = 16
+"""How much may be under way at once that takes longer than the runner's one thread has time for."""
 _DRAIN_SECONDS: Final = 2.0
 
 Work = Callable[[], None]
@@ -51,6 +54,7 @@ class Runner:
         self.is_running = False
         """Whether the thread was started, and not yet ended."""
         self._closed = False
+        self._beside = threading.BoundedSemaphore(BESIDE)
 
     def ensure(self) -> None:
         """Start the thread if it is not there. Not for finalisers: starting a thread takes locks."""
@@ -77,6 +81,32 @@ class Runner:
         it is let go, and what it holds with it: the process ends."""
         if not self._closed:
             self._queue.put(work)
+
+    def enter_beside(self) -> bool:
+        """Whether one more piece of work may be under way beside the runner; it is told to ``leave_beside``."""
+        return not self._closed and self._beside.acquire(blocking=False)
+
+    def leave_beside(self) -> None:
+        """A piece of work that was under way beside the runner is done."""
+        # In a child that was forked meanwhile it never began.
+        with contextlib.suppress(ValueError):
+            self._beside.release()
+
+    def beside(self, work: Work) -> bool:
+        """Do ``work``, which may take long, on a thread of its own. False when too much is under way."""
+        if not self.enter_beside():
+            return False
+
+        def body() -> None:
+            try:
+                work()
+            except Exception:
+                logger.exception("background work failed")
+            finally:
+                self.leave_beside()
+
+        threading.Thread(target=body, name="interlay-background", daemon=True).start()
+        return True
 
     def pending(self) -> int:
         """Work that is queued and not yet begun."""

@@ -14,9 +14,9 @@ import msgspec
 from interlay.chain.codings import Undone
 from interlay.chain.current import current
 from interlay.chain.io import IO
-from interlay.chain.monitor import KEPT, Monitor
+from interlay.chain.monitor import CUT, KEPT, Monitor
 from interlay.chain.run import failure_of
-from interlay.model.errors import ConfigError, Refused, WireError, WireTimeout
+from interlay.model.errors import ConfigError, ReadError, Refused, WireError, WireTimeout
 from interlay.model.protocols import Codec, WireEvent
 from interlay.model.record import End, Failure
 
@@ -64,6 +64,7 @@ Hook = Callable[[End, Failure | None], None]
 Filter = Callable[[WireEvent], bytes]
 """An event's bytes as they are to be forwarded: its own, others, or none. Plain, quick, holds nothing."""
 Recover = Callable[[WireError], Awaitable["Stream | None"]]
+Leaving = Callable[["Stream", End], None]
 
 
 class Stream:
@@ -74,6 +75,7 @@ class Stream:
     """
 
     __slots__ = (
+        "__weakref__",
         "_again",
         "_delivered",
         "_drained",
@@ -81,9 +83,9 @@ class Stream:
         "_flushed",
         "_held",
         "_hooks",
-        "_inner",
         "_io",
-        "_recover",
+        "_leaving",
+        "_recovers",
         "_released",
         "_sealing",
         "_stages",
@@ -98,6 +100,7 @@ class Stream:
         "source",
         "spent",
         "status",
+        "strict",
     )
 
     def __init__(self, source: Source, monitor: Monitor, call: Call, sending: Sending | None, status: int) -> None:
@@ -112,8 +115,8 @@ class Stream:
         self._hooks: tuple[Hook, ...] = ()
         self._stages: tuple[Stage, ...] = ()
         self._filter: Filter | None = None
-        self._recover: Recover | None = None
-        self._inner = 0
+        self._leaving: Leaving | None = None
+        self._recovers: tuple[tuple[Recover, int], ...] = ()
         self._told = self._released = self._delivered = self._flushed = self._drained = False
         self._again: tuple[bytes, int] | None = None
         self.monitor = monitor
@@ -122,6 +125,9 @@ class Stream:
         self.end: End | None = None
         self.failure: Failure | None = None
         self._held: tuple[bytes, ...] = ()
+        self.strict = False
+        """Whether an end of bytes that is a cut is raised: what came from elsewhere than the API must not pass for what
+        the API has sent."""
         self.spent = 0.0
         """Seconds that reading took beyond waiting for the source."""
         self.ahead = 0.0
@@ -137,10 +143,8 @@ class Stream:
         """Whether nobody but the reader waits for the bytes. Then a body may pull ``source`` itself, pass each chunk
         through ``forward``, and tell how it came out: ``over``, ``broke`` and ``release``. It is what ``read`` does,
         without its awaits."""
-        return (
-            self.deadline is None
-            and self._recover is None
-            and not (self._stages or self._held or self._told or self._drained)
+        return self.deadline is None and not (
+            self._recovers or self.strict or self._stages or self._held or self._told or self._drained
         )
 
     @property
@@ -196,10 +200,14 @@ class Stream:
             self.deadline = deadline
 
     def recover_with(self, recover: Recover) -> None:
-        """Ask ``recover`` for another stream when the wire breaks before anything was delivered. Hooks that are there
-        already then hear of the break; later ones of how the other stream ends."""
-        self._recover = recover
-        self._inner = len(self._hooks)
+        """Ask ``recover`` for another stream when the wire breaks before anything was delivered, and whoever was to be
+        asked before has none. Hooks that are there already then hear of the break; later ones of how the other stream
+        ends."""
+        self._recovers = (*self._recovers, (recover, len(self._hooks)))
+
+    def on_leaving(self, leaving: Leaving) -> None:
+        """Call ``leaving(stream, end)`` first of all at the one end: it may hand the attempt over to another stream."""
+        self._leaving = leaving
 
     async def read(self) -> bytes:
         """The next bytes for the reader; empty at the end, and ever after. Raises what the source raises."""
@@ -286,7 +294,7 @@ class Stream:
 
     def _deliver(self) -> None:
         # What was delivered is never replayed.
-        self._delivered, self._recover = True, None
+        self._delivered, self._recovers = True, ()
 
     async def prefetch(self, limit: int) -> bytes | None:
         """Read up to ``limit`` bytes as they came and hold them for the reader. The whole plain body, or None when
@@ -295,10 +303,10 @@ class Stream:
         size = 0
         try:
             while (self._again is not None or not self._told) and self.monitor.bytes <= limit and size <= limit:
-                delivered, recover, held = self._delivered, self._recover, self._held
+                delivered, recovers, held = self._delivered, self._recovers, self._held
                 self._held = ()
                 chunk = await self.read()
-                self._held, self._delivered, self._recover = (*held, chunk) if chunk else held, delivered, recover
+                self._held, self._delivered, self._recovers = (*held, chunk) if chunk else held, delivered, recovers
                 size += len(chunk)
         finally:
             self.ahead += perf_counter() - began
@@ -328,6 +336,8 @@ class Stream:
                 return out
         self.spent += perf_counter() - now
         if not self._told:
+            if self.strict and self.monitor.verdict()[1] is CUT:
+                raise ReadError("the answer ends before its end")
             self._end_of_bytes()
         return b""
 
@@ -435,34 +445,40 @@ class Stream:
         call.run.seal(call, None, None, self)
 
     async def _recovered(self, error: WireError) -> bool:
-        recover, self._recover = self._recover, None
-        if recover is None or self._delivered:
+        recovers, self._recovers = self._recovers, ()
+        if not recovers or self._delivered:
             return False
         if self.sending is not None:
             self.sending.ended(Failure(type=error.kind))
-        inner, self._hooks = self._hooks[: self._inner], self._hooks[self._inner :]
-        for hook in inner:
-            _call(hook, "error", Failure(type=error.kind))
-        await self.release()
-        fresh = await recover(error)
-        if fresh is not None and not self.staged and self.monitor.coded and not fresh.monitor.coded:
-            # The reader was told of a coding.
-            await fresh.close()
-            fresh = None
+        told, rest, fresh = 0, list(recovers), None
+        while rest and fresh is None:
+            recover, inner = rest.pop(0)
+            for hook in self._hooks[told:inner]:
+                _call(hook, "error", Failure(type=error.kind))
+            told = inner
+            await self.release()
+            fresh = await recover(error)
+            if fresh is not None and not self.staged and self.monitor.coded and not fresh.monitor.coded:
+                # The reader was told of a coding.
+                await fresh.close()
+                fresh = None
+        self._hooks = self._hooks[told:]
         if fresh is None:
             self._released = True
             return False
         if self.staged or not self.monitor.coded:
             fresh.opened()
-        self._take(fresh)
+        self._take(fresh, [(recover, inner - told) for recover, inner in rest])
         return True
 
-    def _take(self, fresh: Stream) -> None:
+    def _take(self, fresh: Stream, recovers: list[tuple[Recover, int]]) -> None:
         """Go on with another stream's source, as if it had been ours."""
+        known = len(fresh._hooks)
         for hook in self._hooks:
             fresh.on_end(hook)
         self.source, self.monitor, self.status, self.sending = fresh.source, fresh.monitor, fresh.status, fresh.sending
-        self._hooks, self._inner, self._recover = fresh._hooks, fresh._inner, fresh._recover
+        self._hooks, self._leaving, self.strict = fresh._hooks, fresh._leaving, fresh.strict
+        self._recovers = (*fresh._recovers, *((recover, known + inner) for recover, inner in recovers))
         self._stages = (*fresh._stages, *(stage for stage in self._stages if stage not in fresh._stages))
         self.expire(fresh.deadline)
         self._released = False
@@ -489,6 +505,9 @@ class Stream:
         if self.status >= 400 and end in ("closed", "lost", "complete"):
             end = "error"
         self.end, self.failure = end, failure
+        if self._leaving is not None:
+            leaving, self._leaving = self._leaving, None
+            leaving(self, end)
         if self.sending is not None:
             try:
                 self.sending.ended(failure)

@@ -17,10 +17,10 @@ from typing import Any, Final, NamedTuple, TypeVar
 from interlay.chain.account import request_id
 from interlay.chain.aio import AsyncIO, Loop
 from interlay.chain.call import Call, Response
-from interlay.chain.codings import inflate, is_undone, narrowed
+from interlay.chain.codings import narrowed
 from interlay.chain.current import sending as under_way
 from interlay.chain.io import SyncIO, drive
-from interlay.chain.monitor import Monitor
+from interlay.chain.receiving import receive
 from interlay.chain.run import Sending
 from interlay.chain.stream import Source, Stream
 from interlay.entry.request import HTTPRequest
@@ -506,31 +506,12 @@ def _response(call: Call, stream: Stream, answer: Any) -> Response:
 
 def _received(call: Call, sending: Sending, answer: Any, source: Source) -> Stream:
     """A response's body, with its monitor."""
-    status, dialect, run = answer.status_code, call.route.dialect, call.run
     facts = _facts(answer.headers)
-    kind, coding = facts.get(b"content-type", ""), facts.get(b"content-encoding")
     sending.request_id = request_id(facts.get(b"x-request-id") or facts.get(b"request-id"))
-    may_stream = dialect is not None and (dialect.streams_json or not kind.startswith("application/json"))
-    events = status < 400 and (kind.startswith("text/event-stream") or (may_stream and call.streamed))
-    undo = inflate(coding) if coding else None
-    monitor = Monitor(
-        dialect.tracker() if dialect is not None and 200 <= status < 300 else None,
-        dialect.framer() if dialect is not None and events else None,
-        undo,
-        readable=dialect is not None and not (coding and undo is None),
-        keep_events=run.keeps_contents,
-    )
-    sending.answered(status, answer.headers, monitor)
-    stream = Stream(source, monitor, call, sending, status)
-    if run.asked_usage and events and dialect is not None and (not coding or _is_undone(call, coding)):
-        stream.filter(dialect.hide_usage)
+    kind, coding = facts.get(b"content-type", ""), facts.get(b"content-encoding")
+    stream = receive(call, answer.status_code, kind, coding, source, sending)
+    sending.answered(stream.status, answer.headers, stream.monitor)
     return stream
-
-
-def _is_undone(call: Call, coding: str) -> bool:
-    """Whether the HTTP library would undo the coding too: where the bare SDK fails, ours does."""
-    accepted = call.request.header("accept-encoding")
-    return is_undone(coding, accepted and (narrowed(accepted) or accepted))
 
 
 _FACTS: Final = frozenset((b"content-type", b"content-encoding", b"x-request-id", b"request-id"))

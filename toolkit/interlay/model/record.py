@@ -62,7 +62,9 @@ class Trace(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=T
 
 
 class Link(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
-    """A pointer to another record and why: ``fallback``, ``cache_producer``, ``follower``, ``hedge``."""
+    """A pointer to another record and why: ``fallback``, ``cache_producer`` (it made the entry that this one was
+    answered with), ``follower`` (this one shared its answer while it was under way), ``heir`` (it went on with the
+    request that this one began), ``hedge``."""
 
     id: str
     kind: str
@@ -122,6 +124,8 @@ class CacheOutcome(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw
     started_at: float | None = None
     """When the look-up began, seconds since the epoch; None where nobody took the time."""
     seconds: float = 0.0
+    shadow: bool = False
+    """True when the cache only said what it would have done."""
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
