@@ -26,8 +26,8 @@ ENTRY = Entry(
     key=KEY,
     status=200,
     headers=(("content-type", "application/json"),),
-    streamed=False,
-    pieces=(BODY,),
+    form="body",
+    body=BODY,
     created=1_800_000_000.5,
     fresh_until=1_800_003_600.5,
     record_id="r1",
@@ -42,10 +42,10 @@ made = st.builds(
     key=st.text(),
     status=st.integers(100, 599),
     headers=st.lists(st.tuples(st.text(), st.text()), max_size=4).map(tuple),
-    streamed=st.booleans(),
+    form=st.sampled_from(["body", "text/event-stream"]),
     # Long and repetitive enough, at times, to be compressed one way or the other.
-    pieces=st.lists(st.builds(lambda piece, times: piece * times, st.binary(max_size=80), st.integers(0, 600))).map(
-        tuple
+    body=st.lists(st.builds(lambda piece, times: piece * times, st.binary(max_size=80), st.integers(0, 600))).map(
+        b"".join
     ),
     created=times,
     fresh_until=times,
@@ -178,16 +178,16 @@ def test_reads_entries_that_fields_were_added_to() -> None:
 class TestCompression:
     def test_is_left_out_where_it_saves_little(self) -> None:
         noise = random.Random(5).randbytes(50_000)
-        assert noise in frame(msgspec.structs.replace(ENTRY, pieces=(noise,)))
-        assert b"short" in frame(msgspec.structs.replace(ENTRY, pieces=(b"short",)))
+        assert noise in frame(msgspec.structs.replace(ENTRY, body=noise))
+        assert b"short" in frame(msgspec.structs.replace(ENTRY, body=b"short"))
 
     @pytest.mark.parametrize("repeats", [5, 500])
     def test_makes_text_shorter(self, repeats: int) -> None:
-        long = msgspec.structs.replace(ENTRY, pieces=(BODY * repeats,))
+        long = msgspec.structs.replace(ENTRY, body=BODY * repeats)
         assert len(frame(long)) < len(BODY) * repeats / 4
 
     def test_by_zstd_is_unread_without_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        long = msgspec.structs.replace(ENTRY, pieces=(BODY * 500,))
+        long = msgspec.structs.replace(ENTRY, body=BODY * 500)
         by_zstd = frame(long)
         monkeypatch.setattr(entries, "zstandard", None)
         assert decode(by_zstd, KEY) is None
@@ -196,7 +196,7 @@ class TestCompression:
 
 class TestSeal:
     def test_hides_what_it_seals(self) -> None:
-        secret = msgspec.structs.replace(ENTRY, pieces=(b"my word",))
+        secret = msgspec.structs.replace(ENTRY, body=b"my word")
         assert b"my word" in frame(secret)
         sealed = frame(secret, SEAL)
         assert b"my word" not in sealed

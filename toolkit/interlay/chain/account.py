@@ -128,7 +128,7 @@ def record(run: Run) -> Record:
         key=run.key,
         attempts=attempts,
         usage=one.usage if one is not None else _usage(attempts),
-        cost=one.cost if one is not None else _cost(attempts) if attempts else _spared(run, call, monitor),
+        cost=_spared(run, call, monitor) or (one.cost if one is not None else _cost(attempts)),
         cache=run.cache,
         verdicts=run.verdicts,
         changes=run.changes,
@@ -139,8 +139,11 @@ def record(run: Run) -> Record:
 
 def _spared(run: Run, call: Call, monitor: Monitor | None) -> Cost | None:
     """The cost of an answer from a cache: none, and what the provider would have charged for it now."""
-    if run.cache is None or run.cache.outcome not in ("hit", "stale"):
+    cache = run.cache
+    if cache is None or cache.shadow or cache.outcome not in ("hit", "stale"):
         return None
+    if any(sending.billable is not False for sending in run.sendings):
+        return None  # it went on with the request that another call began
     if monitor is None or monitor.tracker is None:
         return _SPARED
     priced = _priced(run, call, run.started_at, monitor, monitor.tracker, monitor.tracker.usage)

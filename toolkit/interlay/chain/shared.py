@@ -10,33 +10,35 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
 from interlay.chain.aio import AsyncIO, Loop
 from interlay.chain.io import IO, Signal, drive
 from interlay.chain.monitor import KEPT
-from interlay.chain.stream import Source
+from interlay.chain.stream import Bytes, Source, Stream
 from interlay.model.errors import ReadError, WireError
+from interlay.model.record import End, Link
+
+if TYPE_CHECKING:
+    from interlay.chain.call import Call
 
 LIMIT: Final = KEPT
 """Bytes that are kept. A longer response is joined no more; whoever is further than this behind its owner has lost it,
 and so has whoever is further ahead of its owner."""
 
 
-def share(source: Source, io: IO, begun: tuple[bytes, ...] = (), *, over: bool = False) -> Reader:
-    """The first reader of a response that others may join by its ``shared``: it owns ``source`` until all have left.
+def share(stream: Stream) -> Shared:
+    """Let other calls read along with ``stream``, whose stages, if it is given any, are its own.
 
-    ``begun`` is what was read of it already, and has been given to this reader; ``over`` whether that is all.
+    Whoever joins gets the bytes as they came. The attempt belongs to whoever reads them to their end: when its stream
+    ends early, and there is another that goes on, it is that one's.
     """
-    shared = _Tasks(source) if isinstance(io, AsyncIO) else _Threads(source)
-    for chunk in begun:
-        shared._append(chunk)  # noqa: SLF001 - of this module
-    shared._over = over  # noqa: SLF001
-    reader = Reader(shared, io, owns=True)
-    reader.at = len(begun)
-    return reader
+    shared = _Tasks() if isinstance(stream.call.io, AsyncIO) else _Threads()
+    stream.tap(shared.begin)
+    shared.admit(stream)
+    return shared
 
 
 class Reader:
@@ -106,8 +108,11 @@ class Reader:
 class Shared:
     """What its readers have in common."""
 
-    def __init__(self, source: Source) -> None:
-        self._source = source
+    def __init__(self) -> None:
+        self._source: Source = Bytes(b"")
+        self._streams: list[weakref.ref[Stream]] = []
+        self.payer: Call | None = None
+        """The call that the attempt belongs to."""
         self._chunks: list[bytes] = []
         self._gone = 0
         """How many of the first chunks are not kept any more."""
@@ -121,6 +126,44 @@ class Shared:
         self._error: BaseException | None = None
         self._woken: Signal | None = None
         self._lock = threading.Lock()
+
+    def begin(self, call: Call, source: Source, begun: tuple[bytes, ...], over: bool) -> Reader:  # noqa: FBT001
+        """The first reader: ``begun`` is what was read ahead of ``source``, and ``over`` whether that is all."""
+        self._source, self.payer = source, call
+        for chunk in begun:
+            self._append(chunk)
+        self._over = over
+        reader = Reader(self, call.io, owns=True)
+        reader.at = len(begun)
+        return reader
+
+    def admit(self, stream: Stream) -> None:
+        """``stream`` reads this response. Raises nothing, and may be called before its end alone."""
+        with self._lock:
+            self._streams.append(weakref.ref(stream))
+        stream.on_leaving(self._part)
+
+    @property
+    def deserted(self) -> bool:
+        """Whether no stream reads it any more."""
+        return all(ref() is None for ref in self._streams)
+
+    def _part(self, stream: Stream, end: End) -> None:
+        """A stream ends."""
+        with self._lock:
+            self._streams = [ref for ref in self._streams if (each := ref()) is not None and each is not stream]
+            sending = stream.sending
+            if sending is None or end == "complete" or not self.intact or self._over:
+                return
+            heir = next((each for ref in self._streams if (each := ref()) is not None), None)
+            if heir is None:
+                return
+            was, now = stream.call, heir.call
+            stream.sending, heir.sending = None, sending
+            was.run.sendings.remove(sending)
+            now.run.sendings.append(sending)
+            sending.call, sending.monitor, self.payer = now, heir.monitor, now
+        was.run.links = (*was.run.links, link(now, "heir"))
 
     def join(self, io: IO) -> Reader | None:
         """Another reader, from the first byte on. None when that is not to be had any more."""
@@ -260,8 +303,8 @@ class _Tasks(Shared):
     """Read by tasks of one event loop. As long as there is one reader it pulls in its own task. Where there are more,
     whoever is cancelled must not break the pull that others wait for: then each has a task of its own."""
 
-    def __init__(self, source: Source) -> None:
-        super().__init__(source)
+    def __init__(self) -> None:
+        super().__init__()
         self._loop = Loop()
         self._alone = False
         """Whether the pull that is under way can be cancelled with its reader's task. Until it is over nobody else is
@@ -340,6 +383,14 @@ class _Tasks(Shared):
             await self.leave(reader)
 
         self._loop.spawn(leave)
+
+
+def link(call: Call, kind: str) -> Link:
+    """A pointer to the record of ``call``."""
+    trace = call.trace
+    if trace is None:
+        return Link(id=call.id, kind=kind)
+    return Link(id=call.id, kind=kind, trace_id=trace.trace_id, span_id=trace.span_id)
 
 
 def _original(error: WireError) -> BaseException:

@@ -65,6 +65,7 @@ Filter = Callable[[WireEvent], bytes]
 """An event's bytes as they are to be forwarded: its own, others, or none. Plain, quick, holds nothing."""
 Recover = Callable[[WireError], Awaitable["Stream | None"]]
 Leaving = Callable[["Stream", End], None]
+Tap = Callable[["Call", Source, tuple[bytes, ...], bool], Source]
 
 
 class Stream:
@@ -139,6 +140,11 @@ class Stream:
         return self._filter is not None or bool(self._stages)
 
     @property
+    def has_stages(self) -> bool:
+        """Whether some layer may change what is forwarded."""
+        return bool(self._stages)
+
+    @property
     def direct(self) -> bool:
         """Whether nobody but the reader waits for the bytes. Then a body may pull ``source`` itself, pass each chunk
         through ``forward``, and tell how it came out: ``over``, ``broke`` and ``release``. It is what ``read`` does,
@@ -204,6 +210,13 @@ class Stream:
         asked before has none. Hooks that are there already then hear of the break; later ones of how the other stream
         ends."""
         self._recovers = (*self._recovers, (recover, len(self._hooks)))
+
+    def tap(self, tap: Tap) -> None:
+        """Let what ``tap(call, source, begun, over)`` gives stand in for the source. ``begun`` is what was read ahead,
+        as it came, and ``over`` whether that is all. Raises ``ConfigError`` where stages have changed it."""
+        if self._stages:
+            raise ConfigError("a stream that has stages is not as it came")
+        self.source = tap(self.call, self.source, self._held, self._told)
 
     def on_leaving(self, leaving: Leaving) -> None:
         """Call ``leaving(stream, end)`` first of all at the one end: it may hand the attempt over to another stream."""

@@ -54,10 +54,10 @@ class Entry(msgspec.Struct, frozen=True, gc=False, array_like=True, kw_only=True
     """Of HTTP."""
     headers: tuple[tuple[str, str], ...]
     """Those that whoever made the entry wants back, in their order."""
-    streamed: bool
-    """Whether it came as a stream."""
-    pieces: tuple[bytes, ...]
-    """The body, uncompressed: a stream's events one by one, a plain body whole."""
+    form: str
+    """``body``, or for one that came as a stream the stream's media type."""
+    body: bytes
+    """Its bytes, uncompressed."""
     created: float
     """When the answer was complete; seconds since the epoch, as ``fresh_until``."""
     fresh_until: float
@@ -68,6 +68,10 @@ class Entry(msgspec.Struct, frozen=True, gc=False, array_like=True, kw_only=True
     """Whose it is: nobody else is answered with it."""
     tags: tuple[str, ...] = ()
     """Words to delete it by."""
+    shows_usage: bool = True
+    """False for a stream that reports no usage, as nobody has asked for it where the API has to be asked."""
+    seconds: float = 0.0
+    """How long the call took that made it."""
     trace_id: str | None = None
     """That of the call that made it, where it had one, and so ``span_id``."""
     span_id: str | None = None
