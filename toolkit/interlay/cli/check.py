@@ -11,7 +11,8 @@ from rich.text import Text
 
 from interlay.cli.options import CONTEXT, Failed, Settings, common, with_examples
 from interlay.cli.terminal import Terminal
-from interlay.config import Problem, check
+from interlay.config import ConfigurationError, Problem, check, load
+from interlay.config.loading import Configuration
 from interlay.model.errors import ConfigError
 
 USUAL: Final = "interlay.yaml"
@@ -51,3 +52,17 @@ def problems_of(file: str) -> list[Problem]:
     except ConfigError as error:
         what, _, how = str(error).partition(": ")
         raise Failed(what, help=how, exit_code=2) from error
+
+
+def configured(file: str | None) -> tuple[str, Configuration]:
+    """A configuration, or the usual one, and which file it is. Raises ``Failed`` with all that is wrong in it."""
+    file = file or os.environ.get("INTERLAY_CONFIG") or USUAL
+    try:
+        return file, load(file)
+    except ConfigurationError as error:
+        told = "\n".join(map(str, error.problems))
+        help_ = f"interlay check {file}"
+        raise Failed(f"the configuration cannot be used:\n{told}", help=help_, exit_code=2) from error
+    except ConfigError as error:
+        what, _, how = str(error).partition(": ")
+        raise Failed(what, help=how or f"interlay check {file}", exit_code=2) from error

@@ -74,11 +74,23 @@ def since(_context: click.Context, _parameter: click.Parameter, value: str | Non
         return None
     text = value.strip()
     if _DURATION.fullmatch(text):
-        parts = re.findall(r"([\d.]+)([smhdw])", text)
-        return time.time() - sum(float(number) * _UNITS[unit] for number, unit in parts)
+        return time.time() - _seconds(text)
     try:
         return datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError):
         raise click.BadParameter(
             f"{text!r} is no duration such as 90s, 1h30m or 2d, and no date such as 2026-11-25T14:00"
         ) from None
+
+
+def age(_context: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
+    """Read a duration. Returns seconds."""
+    if value is None:
+        return None
+    if not _DURATION.fullmatch(text := value.strip()):
+        raise click.BadParameter(f"{text!r} is no duration such as 90s, 1h30m or 2d")
+    return _seconds(text)
+
+
+def _seconds(text: str) -> float:
+    return sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"([\d.]+)([smhdw])", text))

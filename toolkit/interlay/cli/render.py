@@ -20,6 +20,7 @@ from interlay.cli.table import Column, Table, ascii_only
 from interlay.cli.terminal import Looks
 from interlay.model.record import Attempt, Chunks, Record, Verdict
 from interlay.telemetry.calls import FoldedCall
+from interlay.telemetry.facts import answered_by_cache, producer_of
 
 ID_DIGITS: Final = 8
 """Of an id in a table, where a person looks; a pipe gets it whole."""
@@ -134,6 +135,7 @@ def _facts(call: FoldedCall, looks: Looks) -> Iterator[Text]:
     record, identity = call.last, call.last.identity
     facts = [
         words.ended(call).words + (", streamed" if record.streamed else ""),
+        _from_cache(record, looks),
         f"first token {words.duration(record.time_to_first_event)}" if record.time_to_first_event is not None else "",
         f"overhead {_overhead(call)}" if call.sends else "",
         f"tenant {identity.tenant}" if identity.tenant else "",
@@ -150,6 +152,17 @@ def _facts(call: FoldedCall, looks: Looks) -> Iterator[Text]:
     error = record.error
     if error is not None and error.message:
         yield Text(f"  {words.clean(error.message)}", style="red")
+
+
+def _from_cache(record: Record, looks: Looks) -> str:
+    """Whose answer a cache gave, and how old it was, where it gave one."""
+    if not answered_by_cache(record):
+        return ""
+    assert record.cache is not None
+    old = f", {words.duration(record.cache.age)} old" if record.cache.age is not None else ""
+    made = producer_of(record)
+    whose = f", of call {made.id[:ID_DIGITS] if looks.fancy else made.id}" if made is not None else ""
+    return f"an answer from the cache{old}{whose}"
 
 
 def _overhead(call: FoldedCall) -> str:
@@ -256,7 +269,7 @@ def _sends(call: FoldedCall) -> Iterator[_Line]:
     for number, record in enumerate(call.records):
         # A layer that tried again said why: that belongs to the wait.
         again = [verdict for verdict in record.verdicts if verdict.action == "retry" and not verdict.shadow]
-        yield from _decisions(record, again[: max(0, len(record.attempts) - 1)])
+        yield from _decisions(record, began, again[: max(0, len(record.attempts) - 1)])
         for position, attempt in enumerate(record.attempts):
             start = max(until, attempt.started_at - began)
             if (number or position) and start - until > _NEGLIGIBLE:
@@ -268,16 +281,17 @@ def _sends(call: FoldedCall) -> Iterator[_Line]:
             yield from _send(record, attempt, start, last=position == len(record.attempts) - 1)
 
 
-def _decisions(record: Record, told: Sequence[Verdict]) -> Iterator[_Line]:
-    """What layers decided, less what is ``told`` elsewhere. When they did is not kept."""
+def _decisions(record: Record, began: float, told: Sequence[Verdict]) -> Iterator[_Line]:
+    """What layers decided, less what is ``told`` elsewhere. When they did is not always kept."""
     for verdict in record.verdicts:
         if not any(verdict is each for each in told):
             shadow = "shadow: " if verdict.shadow else ""
             note = words.clean(f"{shadow}{verdict.action}{' ' + verdict.reason if verdict.reason else ''}")
             yield _Line(1, "", words.clean(verdict.layer), note, "yellow", verdict.seconds, None)
-    if record.cache is not None:
-        note = words.clean(f"{record.cache.outcome}, {record.cache.reason}")
-        yield _Line(1, "", "cache", note, "cyan", 0.0, None)
+    cache = record.cache
+    if cache is not None:
+        start = None if cache.started_at is None else max(0.0, cache.started_at - began)
+        yield _Line(1, "", "cache", words.clean(f"{cache.outcome}, {cache.reason}"), "cyan", cache.seconds, start)
 
 
 def _send(record: Record, attempt: Attempt, start: float, *, last: bool) -> Iterator[_Line]:

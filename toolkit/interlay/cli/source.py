@@ -42,7 +42,7 @@ class Filter:
         record = call.last
         return (
             (self.since is None or call.ended_at >= self.since)
-            and (self.model is None or any(_like(name, self.model) for name in (record.model, record.served_model)))
+            and (self.model is None or any(is_like(name, self.model) for name in (record.model, record.served_model)))
             and (self.user is None or record.identity.user == self.user)
             and (self.session is None or record.identity.session == self.session)
             and (self.tag is None or self.tag in record.identity.tags)
@@ -174,7 +174,7 @@ def nothing(terminal: Terminal, source: Source, wanted: Callable[[FoldedCall], b
         terminal.hint("no calls match")
 
 
-def _like(name: str | None, pattern: str) -> bool:
+def is_like(name: str | None, pattern: str) -> bool:
     """A name that is, begins with, or matches (``*``, ``?``) what was asked for, whatever the case."""
     if name is None:
         return False

@@ -63,6 +63,10 @@ class Terminal:
             self._console.print(line, no_wrap=True, overflow="ignore", crop=False, soft_wrap=True)
         self._file.flush()
 
+    def say(self, text: str) -> None:
+        """Print a line of plain text."""
+        self.print([Text(text)])
+
     def write(self, data: bytes) -> None:
         """Print JSON: as it is, and a line's end."""
         self._file.write(data.decode() + "\n")

@@ -94,6 +94,34 @@ def money(cost: Cost | None) -> str:
     return f"{about}${cost.amount:.2f}" if abs(cost.amount) >= 100 else f"{about}${cost.amount:.6f}"
 
 
+def sum_of_money(amount: Decimal) -> str:
+    """A sum to read at a glance: to the cent from a dollar on, to a hundredth of one from a cent on, else to a
+    millionth."""
+    if not amount:
+        return "$0"
+    if abs(amount) >= 1:
+        return f"${amount:,.2f}"
+    if abs(amount) >= Decimal("0.01"):
+        return f"${amount:.4f}"
+    return dollars(amount) if abs(amount) < Decimal("0.000001") else f"${amount:.6f}"
+
+
+def percent(part: int, whole: int) -> str:
+    """A share: ``12.5 %``."""
+    return f"{100 * part / whole:.1f} %" if whole else "-"
+
+
+def size(count: int) -> str:
+    """Bytes, in three digits: ``812 B``, ``1.24 MB``; a kilobyte is a thousand."""
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 999.5 or unit == "GB":
+            break
+        amount /= 1000
+    digits = 0 if unit == "B" or amount >= 99.95 else 1 if amount >= 9.995 else 2
+    return f"{amount:,.{digits}f} {unit}"
+
+
 def models(record: Record, *, brief: bool = False) -> str:
     """The model that was asked for, and the one that served where that has another name.
 

@@ -37,6 +37,15 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """Where the URL names an ``api-version``: the first, by date, that takes the option."""
     prices: tuple[str, ...] = ()
     """Ids under which the price book has its prices; its own id where this is empty."""
+    variables: tuple[str, ...] = ()
+    """Environment variables that hold its key, the first of them that is set; ``<ID>_API_KEY`` where this is empty."""
+    headers: dict[str, str] = {}
+    """Request headers without which it takes no request, such as the version of its API."""
+
+    @property
+    def key_variables(self) -> tuple[str, ...]:
+        """Where its key is looked for."""
+        return self.variables or (f"{self.id.upper()}_API_KEY",)
 
 
 class _Catalogue:
