@@ -264,6 +264,71 @@ class Conformance:
         sync(bench.store.forget)
         on_trio(work)
 
+    def test_a_name_is_leased_to_one_at_a_time(self, bench: Bench, run: Callable[..., object]) -> None:
+        async def work(io: IO) -> None:
+            store = bench.store
+            assert await store.lease(io, "name", "ann", lifetime=60)
+            assert not await store.lease(io, "name", "bob", lifetime=60)
+            assert await store.lease(io, "other", "bob", lifetime=60)
+            await store.release(io, "name", "bob")
+            assert not await store.lease(io, "name", "bob", lifetime=60), "it was not bob's to give back"
+            await store.release(io, "name", "ann")
+            await store.release(io, "name", "ann")
+            await store.release(io, "nobody's", "ann")
+            assert await store.lease(io, "name", "bob", lifetime=60)
+            assert not await store.lease(io, "name", "ann", lifetime=60)
+
+        run(work)
+
+    def test_a_lease_lapses_and_is_prolonged_by_who_has_it(self, bench: Bench, run: Callable[..., object]) -> None:
+        async def work(io: IO) -> None:
+            store = bench.store
+            assert await store.lease(io, "name", "ann", lifetime=60)
+            bench.pass_(50)
+            assert await store.lease(io, "name", "ann", lifetime=60)
+            bench.pass_(50)
+            assert not await store.lease(io, "name", "bob", lifetime=60)
+            bench.pass_(20)
+            assert await store.lease(io, "name", "bob", lifetime=60)
+            await store.release(io, "name", "ann")
+            assert not await store.lease(io, "name", "ann", lifetime=60)
+            assert await store.lease(io, "long", "ann", lifetime=1e9)
+            bench.pass_(3700)
+            assert await store.lease(io, "long", "bob", lifetime=60), "an hour is the longest"
+
+        run(work)
+
+    def test_leases_are_apart_from_what_is_kept(self, bench: Bench, run: Callable[..., object]) -> None:
+        async def work(io: IO) -> None:
+            store = bench.store
+            assert await store.lease(io, KEY, "ann", lifetime=60)
+            assert await store.get(io, KEY) is None
+            assert (await store.stats(io)).entries == 0
+            assert await store.set(io, KEY, b"v", lifetime=HOUR)
+            assert await store.forget(io) == 1
+            assert not await store.lease(io, KEY, "bob", lifetime=60)
+
+        run(work)
+
+    def test_of_many_threads_one_gets_the_lease(self, bench: Bench) -> None:
+        got, start = list[tuple[str, str]](), threading.Barrier(8)
+
+        def worker(owner: str) -> None:
+            async def work(io: IO) -> None:
+                start.wait(60)
+                for at in range(20):
+                    if await bench.store.lease(io, str(at), owner, lifetime=HOUR):
+                        got.append((str(at), owner))
+
+            sync(work)
+
+        threads = [threading.Thread(target=worker, args=(str(owner),)) for owner in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(name for name, _ in got) == sorted(str(at) for at in range(20))
+
     def test_closes_twice(self, bench: Bench) -> None:
         sync(lambda io: bench.store.set(io, KEY, b"v", lifetime=HOUR))
         bench.store.close()

@@ -8,8 +8,9 @@ import random
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,7 @@ class DiskBench:
     def pass_(self, seconds: float) -> None:
         """Move all that is there into the past."""
         self.sql("UPDATE Cache SET store_time = store_time - ?, expire_time = expire_time - ?", seconds, seconds)
+        self.sql("UPDATE Leases SET ends = ends - ?", seconds)
 
     def sql(self, statement: str, *values: object) -> list[tuple[object, ...]]:
         with closing(sqlite3.connect(self.database, isolation_level=None, timeout=PATIENT)) as connection:
@@ -187,8 +189,8 @@ class TestPoison:
             bench.sql("INSERT OR REPLACE INTO Settings VALUES (?, ?)", key, value)
         assert bench.get() == b"value"
         assert bench.set(OTHER)
-        assert bench.store._cache is not None
-        assert bench.store._cache.size_limit < 64 * MIB
+        assert bench.store._room is not None
+        assert bench.store._room.first.size_limit < 64 * MIB
 
     @pytest.mark.parametrize("as_", ["key", "value"])
     def test_the_disk_takes_bytes_only(self, as_: str) -> None:
@@ -348,6 +350,30 @@ class TestProcesses:
             assert bench.sql("PRAGMA integrity_check") == [("ok",)]
             assert bench.set()
 
+    def test_of_two_one_gets_each_lease(self, bench: DiskBench) -> None:
+        command = [sys.executable, "-c", LEASER, str(bench.path)]
+        both = [
+            subprocess.Popen([*command, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            for name in "ab"
+        ]
+        for process in both:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in both:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        got = [process.communicate(timeout=240)[0].split() for process in both]
+        assert sorted(got[0] + got[1], key=int) == [str(at) for at in range(300)]
+
+    def test_open_it_while_another_is_in_the_middle_of_writing(self, bench: DiskBench) -> None:
+        bench.set()
+        with closing(sqlite3.connect(bench.database, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            again = DiskBench(bench.path, timeout=0.01)
+            assert again.get() == b"value"
+            again.store.close()
+
     def test_wait_for_a_lock_no_longer_than_they_should(self, tmp_path: Path) -> None:
         bench = DiskBench(tmp_path / "cache", timeout=0.01)
         bench.set()
@@ -377,6 +403,78 @@ class TestProcesses:
         assert bench.get(OTHER) == b"child"
         assert bench.set(value=b"parent")
         assert bench.get() == b"parent"
+
+
+LEASER = """
+import sys
+from interlay.chain.io import SyncIO, drive
+from interlay.chain.runner import Runner
+from interlay.stores.disk import DiskStore
+
+store, io = DiskStore(sys.argv[1], 2**24, timeout=60.0), SyncIO(Runner())
+print("ready", flush=True)
+sys.stdin.readline()
+print(*(at for at in range(300) if drive(store.lease(io, str(at), sys.argv[2], lifetime=3600))))
+"""
+
+
+def open_files(path: Path) -> list[str]:
+    found = []
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            found.append(str(entry.readlink()))
+    return [name for name in found if name.startswith(str(path))]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="there is no way here to look at open files")
+class TestOpenFiles:
+    def test_are_closed_whichever_thread_opened_them(self, bench: DiskBench) -> None:
+        together, done = threading.Barrier(5), threading.Event()
+
+        def worker() -> None:
+            together.wait(60)
+            bench.get()
+            together.wait(60)
+            done.wait(60)
+
+        threads = [threading.Thread(target=worker) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        together.wait(60)
+        together.wait(60)
+        try:
+            assert open_files(bench.path)
+            bench.store.close()
+            assert not open_files(bench.path)
+        finally:
+            done.set()
+            for thread in threads:
+                thread.join()
+
+    def test_are_few_however_many_threads_come_and_go(self, bench: DiskBench) -> None:
+        for _ in range(10):
+            threads = [threading.Thread(target=bench.get) for _ in range(20)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        assert len(open_files(bench.path)) <= 8 * 3
+
+    def test_of_work_under_way_are_closed_with_it(self, bench: DiskBench) -> None:
+        bench.set()
+        started, go = threading.Event(), threading.Event()
+
+        def slow(cache: object) -> None:
+            started.set()
+            go.wait(60)
+
+        thread = threading.Thread(target=lambda: bench.store._try(slow))
+        thread.start()
+        started.wait(60)
+        bench.store.close()
+        go.set()
+        thread.join()
+        assert not open_files(bench.path)
 
 
 FULL = """

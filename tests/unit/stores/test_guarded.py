@@ -87,6 +87,16 @@ class Shaky(MemoryBench):
         await self.writes()
         return await self.store.forget(io, scope=scope, tag=tag, older_than=older_than)
 
+    async def lease(self, io: IO, name: str, owner: str, *, lifetime: float) -> bool:
+        self.asked += 1
+        await self.writes()
+        return await self.store.lease(io, name, owner, lifetime=lifetime)
+
+    async def release(self, io: IO, name: str, owner: str) -> None:
+        self.asked += 1
+        await self.writes()
+        await self.store.release(io, name, owner)
+
     stats = property(lambda self: self.store.stats)
     close = property(lambda self: self.store.close)
 
@@ -183,6 +193,23 @@ def test_a_full_store_is_still_read(shaky: Shaky, caplog: pytest.LogCaptureFixtu
     shaky.trial()
     assert shaky.write()
     assert caplog.messages[1:] == ["shaky is written to again"]
+
+
+@pytest.mark.parametrize("what", ["reads", "writes"])
+def test_everybody_gets_the_lease_of_a_store_that_is_down(shaky: Shaky, what: str) -> None:
+    def lease(owner: str) -> bool:
+        return drive(shaky.guarded.lease(shaky.io(), "name", owner, lifetime=HOUR))
+
+    assert lease("ann")
+    assert not lease("bob")
+    setattr(shaky, what, shaky.fails)
+    if what == "reads":
+        assert shaky.read() is None
+    asked = shaky.asked
+    for owner in ("bob", "carol", "dave"):
+        assert lease(owner)
+        drive(shaky.guarded.release(shaky.io(), "name", owner))
+    assert shaky.asked == asked + (what == "writes")
 
 
 def test_whoever_wants_something_gone_is_told_that_it_is_not(shaky: Shaky) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
+from anyio.lowlevel import RunVar
 
 from interlay.chain.io import IO, Beside, Signal
 from interlay.chain.runner import Runner
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("interlay.stream")
 
 T = TypeVar("T")
+
+_GROUP_THREADS = 16
+"""Threads that a group of blocking work may have at once, in each event loop."""
+_limiters: RunVar[dict[str, anyio.CapacityLimiter]] = RunVar("interlay")
 
 _SHIELD_SECONDS = 5.0
 """The longest a shielded release may take: beyond it a cancelled task gets its cancellation."""
@@ -57,8 +62,8 @@ class AsyncIO:
         self.slept += seconds
         await anyio.sleep(seconds)
 
-    async def run(self, work: Callable[[], T]) -> T:
-        return await anyio.to_thread.run_sync(work)
+    async def run(self, work: Callable[[], T], *, group: str = "") -> T:
+        return await anyio.to_thread.run_sync(work, limiter=_limiter(group) if group else None)
 
     async def shield(self, work: Callable[[], Awaitable[T]]) -> T:
         with anyio.move_on_after(_SHIELD_SECONDS, shield=True):
@@ -154,6 +159,15 @@ class _Task(Generic[T]):
         if self._error is not None:
             raise self._error
         return self._value
+
+
+def _limiter(group: str) -> anyio.CapacityLimiter:
+    try:
+        limiters = _limiters.get()
+    except LookupError:
+        limiters = {}
+        _limiters.set(limiters)
+    return limiters.get(group) or limiters.setdefault(group, anyio.CapacityLimiter(_GROUP_THREADS))
 
 
 class Loop:

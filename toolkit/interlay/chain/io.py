@@ -48,8 +48,9 @@ class IO(Protocol):
         """Wait. Raises ``WireTimeout`` at once when the wait would go past ``deadline``."""
         ...
 
-    async def run(self, work: Callable[[], T]) -> T:
-        """Run blocking user code: in the caller's thread in sync, in a worker thread with this context in async."""
+    async def run(self, work: Callable[[], T], *, group: str = "") -> T:
+        """Run blocking code: in the caller's thread in sync, in a worker thread with this context in async. A group
+        has a few threads of its own, so that none of it waits until the program's other threads are done."""
         ...
 
     async def shield(self, work: Callable[[], Awaitable[T]]) -> T:
@@ -151,7 +152,7 @@ class SyncIO:
         self.slept += seconds
         time.sleep(seconds)  # noqa: ASYNC251 - stepped, not awaited: blocking is what this colour does
 
-    async def run(self, work: Callable[[], T]) -> T:
+    async def run(self, work: Callable[[], T], *, group: str = "") -> T:
         return work()
 
     async def shield(self, work: Callable[[], Awaitable[T]]) -> T:

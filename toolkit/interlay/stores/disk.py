@@ -8,8 +8,9 @@ import sqlite3
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -17,7 +18,7 @@ from interlay.chain.io import IO
 from interlay.chain.segments import open_folder
 from interlay.model.arguments import is_count, is_number, shown
 from interlay.model.errors import ConfigError
-from interlay.stores.store import LONGEST, Stats, StoreError, labels, wanted
+from interlay.stores.store import LONGEST, LONGEST_LEASE, Stats, StoreError, labels, wanted
 
 try:
     import diskcache
@@ -32,6 +33,10 @@ _LOG: Final = 4 * 2**20
 """Bytes: SQLite empties its log when a thousand pages are in it."""
 _SHARE: Final = 32
 _SLICE: Final = 500
+_ASIDE: Final = 60.0
+"""Seconds that a process may lie between looking at its clock and writing down what it saw."""
+_IDLE: Final = 8
+"""Connections that are kept open for the next ones who come."""
 _ROOMS: Final = "answers-"
 
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -76,7 +81,11 @@ def _bytes(value: object) -> bytes:
 
 
 class _Cache(diskcache.Cache):  # type: ignore[misc] # it has no types
-    """diskcache with our settings, whatever the folder says: it would take any name there for an attribute."""
+    """diskcache on one connection, used by one thread at a time, with our settings and our patience.
+
+    diskcache's own has a connection for each thread, which nobody but that thread can close; takes any name in the
+    folder's settings for an attribute; and waits up to a minute for each lock that opening it needs.
+    """
 
     def __init__(self, folder: Path, timeout: float, size_limit: int) -> None:
         self._ours: dict[str, Any] = {
@@ -84,15 +93,70 @@ class _Cache(diskcache.Cache):  # type: ignore[misc] # it has no types
             "size_limit": size_limit,
             "sqlite_journal_size_limit": _LOG,
         }
-        super().__init__(str(folder), timeout=timeout, disk=BytesDisk, **self._ours)
+        self._connection: sqlite3.Connection | None = None
+        self._patience = timeout
+        try:
+            super().__init__(str(folder), timeout=timeout, disk=BytesDisk, **self._ours)
+            self._sql(
+                "CREATE TABLE IF NOT EXISTS Leases (name BLOB PRIMARY KEY, owner BLOB NOT NULL, ends REAL NOT NULL)"
+                " WITHOUT ROWID"
+            )
+        except BaseException:
+            self.close()
+            raise
+
+    def another(self) -> _Cache:
+        """One more, with a connection of its own."""
+        found = _Cache.__new__(_Cache)  # what `copy` does would open everything anew
+        found.__dict__.update(self.__dict__, _connection=None, _txn_id=None)
+        return found
+
+    @property
+    def _con(self) -> sqlite3.Connection:
+        if self._connection is None:
+            database = Path(self.directory) / DBNAME
+            self._connection = sqlite3.connect(
+                database, timeout=self._patience, isolation_level=None, check_same_thread=False
+            )
+            for key, value in self._ours.items():
+                if key.startswith("sqlite_"):
+                    self._pragma(key.removeprefix("sqlite_"), value)
+        return self._connection
+
+    @property
+    def _sql_retry(self) -> Callable[..., sqlite3.Cursor | None]:
+        execute = self._con.execute
+
+        def once(statement: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor | None:
+            # Writing down what is there already, or what nobody reads, would need a lock at each opening.
+            if statement.startswith("INSERT OR REPLACE INTO Settings"):
+                return None
+            if statement.startswith("INSERT OR IGNORE INTO Settings"):
+                there = execute("SELECT 1 FROM Settings WHERE key = ?", values[:1]).fetchall()
+                return None if there else execute(statement, values)
+            return execute(statement, values)
+
+        return once
 
     def reset(self, key: str, value: Any = diskcache.ENOVAL, update: bool = True) -> Any:  # noqa: ANN401, FBT001, FBT002
-        if key in self._ours:
-            return super().reset(key, self._ours[key], update)
-        if key not in ("count", "size"):
-            return None
-        ((value,),) = self._sql("SELECT value FROM Settings WHERE key = ?", (key,)).fetchall()
-        return int(value)
+        if key in ("count", "size"):
+            ((value,),) = self._sql("SELECT value FROM Settings WHERE key = ?", (key,)).fetchall()
+            return int(value)
+        if key in self._ours and not key.startswith("sqlite_"):
+            # What the folder says is nobody's business, and writing it down would need a lock.
+            return super().reset(key, self._ours[key], update=False)
+        return None
+
+    def _pragma(self, name: str, value: object) -> None:
+        # Setting what is set already may need a lock.
+        rows = self._con.execute(f"PRAGMA {name}").fetchall()
+        if rows != [(value,)]:
+            self._con.execute(f"PRAGMA {name} = {value}").fetchall()
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
 
 class DiskStore:
@@ -121,8 +185,8 @@ class DiskStore:
         self.max_bytes = max_bytes
         self._timeout = timeout
         self._longest = max_bytes // _SHARE
-        self._cache: _Cache | None = None
-        self._inherited: list[_Cache] = []
+        self._room: _Room | None = None
+        self._inherited: list[_Room] = []
         self._lock = threading.Lock()
         store = weakref.ref(self)
 
@@ -135,9 +199,9 @@ class DiskStore:
     def _after_fork(self) -> None:
         # A connection must not be used in a child, nor closed there.
         self._lock = threading.Lock()
-        if self._cache is not None:
-            self._inherited.append(self._cache)
-            self._cache = None
+        if self._room is not None:
+            self._inherited.append(self._room)
+            self._room = None
 
     async def get(self, io: IO, key: str) -> bytes | None:
         name = _key(key)
@@ -151,7 +215,7 @@ class DiskStore:
                 return None  # Python's own: a row has text that is none
             return found
 
-        return await io.run(lambda: self._try(work))
+        return await self._aside(io, work)
 
     async def set(
         self, io: IO, key: str, value: bytes, *, lifetime: float, scope: str = "", tags: Iterable[str] = ()
@@ -172,58 +236,76 @@ class DiskStore:
                 cache.cull()
             return True
 
-        return await io.run(lambda: self._try(work))
+        return await self._aside(io, work)
 
     async def delete(self, io: IO, key: str) -> bool:
         name = _key(key)
-        return await io.run(lambda: self._try(lambda cache: bool(cache.delete(name))))
+        return await self._aside(io, lambda cache: bool(cache.delete(name)))
 
     async def forget(
         self, io: IO, *, scope: str | None = None, tag: str | None = None, older_than: float | None = None
     ) -> int:
         words = wanted(scope, tag)
-        return await io.run(lambda: self._try(lambda cache: self._forget(cache, words, older_than)))
+        return await self._aside(io, lambda cache: _forget(cache, words, older_than))
 
     async def stats(self, io: IO) -> Stats:
-        return await io.run(lambda: self._try(lambda cache: Stats(len(cache), cache.volume())))
+        return await self._aside(io, lambda cache: Stats(len(cache), cache.volume()))
+
+    async def lease(self, io: IO, name: str, owner: str, *, lifetime: float) -> bool:
+        words, lifetime = (_key(name), _key(owner)), min(lifetime, LONGEST_LEASE)
+        return await self._aside(io, lambda cache: _lease(cache, *words, lifetime))
+
+    async def release(self, io: IO, name: str, owner: str) -> None:
+        words = _key(name), _key(owner)
+        give_back = "DELETE FROM Leases WHERE name = ? AND owner = ?"
+        await self._aside(io, lambda cache: cache._sql(give_back, words).close())  # noqa: SLF001 - ours
 
     def close(self) -> None:
-        """Let go of the database. Connections of other threads close when those threads end."""
+        """Let go of the database. What other threads are doing with it they finish."""
         with self._lock:
-            if self._cache is not None:
-                self._cache.close()
-                self._cache = None
+            room, self._room = self._room, None
+        if room is not None:
+            room.close()
+
+    async def _aside(self, io: IO, work: Callable[[_Cache], T]) -> T:
+        return await io.run(lambda: self._try(work), group="stores")
 
     def _try(self, work: Callable[[_Cache], T]) -> T:
         """Do something with the database. Everything that can go wrong with a file is a ``StoreError``."""
+        room: _Room | None = None
         cache: _Cache | None = None
         try:
-            cache = self._cache
-            if cache is None:  # an empty one is false
-                cache = self._open()
-            return work(cache)
-        except Exception as error:  # diskcache fails in any way of what it did not write
-            if cache is not None:
-                self._recover(cache, damaged=_is_damage(error))
+            room = self._room or self._open()
+            cache = room.take()
+            done = work(cache)
+        except BaseException as error:
+            if room is not None and cache is not None:
+                # A transaction may be half done on this connection.
+                with suppress(sqlite3.Error):
+                    cache.close()
+            if not isinstance(error, Exception):
+                raise
+            # diskcache fails in any way of what it did not write.
+            if room is not None and _is_damage(error):
+                self._leave(room)
             raise StoreError(f"the store in {self.path} failed: {type(error).__name__}") from error
+        room.give(cache)
+        return done
 
-    def _recover(self, cache: _Cache, *, damaged: bool) -> None:
-        # A transaction may be half done on this thread's connection.
-        with suppress(sqlite3.Error):
-            cache.close()
-        if damaged:
-            with self._lock:
-                if self._cache is cache:
-                    self._cache = None
-                    _leave(Path(cache.directory))
-
-    def _open(self) -> _Cache:
+    def _leave(self, room: _Room) -> None:
         with self._lock:
-            if self._cache is None:
+            if self._room is room:
+                self._room = None
+                _leave(Path(room.first.directory))
+        room.close()
+
+    def _open(self) -> _Room:
+        with self._lock:
+            if self._room is None:
                 with open_folder(self.path) as folder:
                     rooms = _rooms(self.path)
-                    self._cache = self._enter(folder, max(rooms, default=1))
-            return self._cache
+                    self._room = _Room(self._enter(folder, max(rooms, default=1)))
+            return self._room
 
     def _enter(self, folder: int, number: int) -> _Cache:
         """Open a room; where there is no use in that, the next."""
@@ -242,30 +324,75 @@ class DiskStore:
                 _leave(self.path / room)
                 number += 1
 
-    def _forget(self, cache: _Cache, words: tuple[str, ...], older_than: float | None) -> int:
-        now = time.time()
-        conditions, values = ["store_time <= ?"], [now if older_than is None else now - older_than]
-        found: list[Any] = []
-        for word in words:
-            conditions.append("instr(tag, ?)")
-            found.append(_joined((word,)))
-        where = f"rowid > ? AND {' AND '.join(conditions)}"
-        count, last = 0, -1
-        database = Path(cache.directory) / DBNAME
-        # In slices, as others wait meanwhile. The counts in the database are kept by its own triggers.
-        with closing(sqlite3.connect(database, timeout=self._timeout, isolation_level=None)) as connection:
-            while True:
-                rows = connection.execute(
-                    f"SELECT rowid FROM Cache WHERE {where} ORDER BY rowid LIMIT {_SLICE}",  # noqa: S608 - ours
-                    (last, *values, *found),
-                ).fetchall()
-                if not rows:
-                    return count
-                count += connection.execute(
-                    f"DELETE FROM Cache WHERE {where} AND rowid <= ?",  # noqa: S608 - ours
-                    (last, *values, *found, rows[-1][0]),
-                ).rowcount
-                last = rows[-1][0]
+
+class _Room:
+    """A folder with one database, and the connections to it that nobody uses right now."""
+
+    def __init__(self, first: _Cache) -> None:
+        self.first = first
+        self._idle: deque[_Cache] = deque([first])
+        self._closed = False
+
+    def take(self) -> _Cache:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self.first.another()
+
+    def give(self, cache: _Cache) -> None:
+        if len(self._idle) >= _IDLE:
+            cache.close()
+            return
+        self._idle.append(cache)
+        if self._closed:
+            self.close()
+
+    def close(self) -> None:
+        self._closed = True
+        while True:
+            try:
+                cache = self._idle.pop()
+            except IndexError:
+                return
+            cache.close()
+
+
+def _forget(cache: _Cache, words: tuple[str, ...], older_than: float | None) -> int:
+    now = time.time()
+    conditions, values = ["store_time <= ?"], [now if older_than is None else now - older_than]
+    found: list[Any] = []
+    for word in words:
+        conditions.append("instr(tag, ?)")
+        found.append(_joined((word,)))
+    where = f"rowid > ? AND {' AND '.join(conditions)}"
+    count, last = 0, -1
+    execute = cache._sql  # noqa: SLF001 - ours
+    # In slices, as others wait meanwhile. The counts in the database are kept by its own triggers.
+    while True:
+        rows = execute(
+            f"SELECT rowid FROM Cache WHERE {where} ORDER BY rowid LIMIT {_SLICE}",  # noqa: S608 - ours
+            (last, *values, *found),
+        ).fetchall()
+        if not rows:
+            return count
+        count += execute(
+            f"DELETE FROM Cache WHERE {where} AND rowid <= ?",  # noqa: S608 - ours
+            (last, *values, *found, rows[-1][0]),
+        ).rowcount
+        last = rows[-1][0]
+
+
+def _lease(cache: _Cache, name: bytes, owner: bytes, lifetime: float) -> bool:
+    now = time.time()
+    execute = cache._sql  # noqa: SLF001 - ours
+    execute("DELETE FROM Leases WHERE NOT ends BETWEEN ? AND ?", (now, now + LONGEST_LEASE + _ASIDE))
+    return bool(
+        execute(
+            "INSERT INTO Leases VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET ends = excluded.ends"
+            " WHERE owner = excluded.owner",
+            (name, owner, now + lifetime),
+        ).rowcount
+    )
 
 
 def _key(key: str) -> bytes:

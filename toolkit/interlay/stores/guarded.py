@@ -26,10 +26,11 @@ _PROBE: Final = "interlay probe"
 class GuardedStore:
     """Another store, of which a call gets an answer in time or none.
 
-    ``get`` and ``set`` raise nothing. The first one that fails, or takes longer than ``budget``, is the last that
-    waits: until a trial succeeds nothing is asked of the store. Trials are made on the runner's thread, after a second
-    first, then after twice as long each time up to half a minute, and only while calls come. A store that cannot be
-    written to, because it is full, is still read. Each change is one line in the log.
+    ``get``, ``set``, ``lease`` and ``release`` raise nothing. The first one that fails, or takes longer than
+    ``budget``, is the last that waits: until a trial succeeds nothing is asked of the store. Trials are made on the
+    runner's thread, after a second first, then after twice as long each time up to half a minute, and only while calls
+    come. A store that cannot be written to, because it is full, is still read. While a store is not to be had
+    everybody gets the lease that they ask for: calls go on. Each change is one line in the log.
 
     ``delete``, ``forget`` and ``stats`` are passed on, errors too: whoever wants something gone must know if it is not.
 
@@ -61,10 +62,7 @@ class GuardedStore:
     async def set(
         self, io: IO, key: str, value: bytes, *, lifetime: float, scope: str = "", tags: Iterable[str] = ()
     ) -> bool:
-        if self._reading.pause:
-            return False
-        if self._writing.pause:
-            self._try_again(io, self._writing, lambda probe: self.store.set(probe, _PROBE, b"", lifetime=1.0))
+        if self._is_off(io):
             return False
         work = lambda: self.store.set(io, key, value, lifetime=lifetime, scope=scope, tags=tags)  # noqa: E731
         return await self._within(io, work, self._writing, False)
@@ -80,8 +78,27 @@ class GuardedStore:
     async def stats(self, io: IO) -> Stats:
         return await self.store.stats(io)
 
+    async def lease(self, io: IO, name: str, owner: str, *, lifetime: float) -> bool:
+        if self._is_off(io):
+            return True
+        work = lambda: self.store.lease(io, name, owner, lifetime=lifetime)  # noqa: E731
+        return await self._within(io, work, self._writing, True)
+
+    async def release(self, io: IO, name: str, owner: str) -> None:
+        if not self._is_off(io):
+            await self._within(io, lambda: self.store.release(io, name, owner), self._writing, None)
+
     def close(self) -> None:
         self.store.close()
+
+    def _is_off(self, io: IO) -> bool:
+        """Whether nothing is to be written now."""
+        if self._reading.pause:
+            return True
+        if self._writing.pause:
+            self._try_again(io, self._writing, lambda probe: self.store.set(probe, _PROBE, b"", lifetime=1.0))
+            return True
+        return False
 
     async def _within(self, io: IO, work: Callable[[], Awaitable[T]], breaker: _Breaker, nothing: T) -> T:
         begun = io.monotonic()

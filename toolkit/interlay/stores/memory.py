@@ -17,7 +17,7 @@ import msgspec
 from interlay.chain.io import IO
 from interlay.model.arguments import is_count, shown
 from interlay.model.errors import ConfigError
-from interlay.stores.store import LONGEST, Stats, labels, wanted
+from interlay.stores.store import LONGEST, LONGEST_LEASE, Stats, labels, wanted
 
 G = TypeVar("G", str, float)
 
@@ -25,9 +25,12 @@ G = TypeVar("G", str, float)
 _ITEM: Final = 360
 _LABEL: Final = 130
 _GROUP: Final = 480
+_LEASE: Final = 480
 
 _LEAST: Final = 2**20
 _SHARE: Final = 4
+_LEASES: Final = 500
+"""Names that are taken at once; beyond that the first ones are free again."""
 _SLICE: Final = 500
 """Items that are forgotten before others may have the store again."""
 _SWEPT: Final = 50
@@ -77,6 +80,7 @@ class MemoryStore:
         self._labelled: _Groups[str] = _Groups()
         self._due: _Groups[float] = _Groups()
         self._dues: list[float] = []
+        self._leases: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self._bytes = 0
 
     def _after_fork(self) -> None:
@@ -129,6 +133,24 @@ class MemoryStore:
     async def stats(self, io: IO) -> Stats:
         return await io.run(self._stats)
 
+    async def lease(self, io: IO, name: str, owner: str, *, lifetime: float) -> bool:
+        with self._lock:
+            now = self._clock()
+            holder, ends = self._leases.get(name, (owner, now))
+            if holder != owner and ends > now:
+                return False
+            self._free(name)
+            while self._leases and (len(self._leases) >= _LEASES or self._leases[next(iter(self._leases))][1] <= now):
+                self._free(next(iter(self._leases)))
+            self._leases[name] = owner, now + min(lifetime, LONGEST_LEASE)
+            self._bytes += _lease_size(name, owner)
+            return True
+
+    async def release(self, io: IO, name: str, owner: str) -> None:
+        with self._lock:
+            if self._leases.get(name, ("", 0.0))[0] == owner:
+                self._free(name)
+
     def close(self) -> None:
         with self._lock:
             self._empty()
@@ -167,6 +189,11 @@ class MemoryStore:
             heapq.heappush(self._dues, item.due)
             self._bytes += _GROUP
 
+    def _free(self, name: str) -> None:
+        held = self._leases.pop(name, None)
+        if held is not None:
+            self._bytes -= _lease_size(name, held[0])
+
     def _drop(self, key: str) -> _Item | None:
         item = self._items.pop(key, None)
         if item is not None:
@@ -189,6 +216,10 @@ class MemoryStore:
             self._due.remove(heapq.heappop(self._dues))
             self._bytes -= _GROUP
         return count
+
+
+def _lease_size(name: str, owner: str) -> int:
+    return _LEASE + sys.getsizeof(name) + sys.getsizeof(owner)
 
 
 def _due(now: float, lifetime: float) -> float:

@@ -10,6 +10,8 @@ from interlay.model.errors import InterlayError
 
 LONGEST: Final = 10 * 365 * 86_400.0
 """Seconds. Longer lifetimes are cut to it."""
+LONGEST_LEASE: Final = 3600.0
+"""Seconds. Longer leases are cut to it, and a clock that was set back holds none up for longer."""
 
 
 class StoreError(InterlayError):
@@ -56,6 +58,16 @@ class Store(Protocol):
 
     async def stats(self, io: IO) -> Stats:
         """How much it holds. What is past its lifetime may be counted until the store comes by."""
+        ...
+
+    async def lease(self, io: IO, name: str, owner: str, *, lifetime: float) -> bool:
+        """Take a name for ``lifetime`` seconds, an hour at most: False if somebody else has it. Of all who ask at the
+        same time, in all processes that share the store, one gets it; who has it already has it for longer. Names
+        are apart from keys: nothing but ``release`` and time frees them."""
+        ...
+
+    async def release(self, io: IO, name: str, owner: str) -> None:
+        """Give a name back. Nothing happens if it is not, or no longer, the owner's."""
         ...
 
     def close(self) -> None:
