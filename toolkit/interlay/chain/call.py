@@ -40,6 +40,22 @@ class WireRequest(Protocol):
 
     def header(self, name: str) -> str | None: ...
 
+    def fields(self) -> list[tuple[bytes, bytes]]:
+        """The headers as they will be sent, names in any case, in their order."""
+        ...
+
+    def location(self) -> tuple[str, str]:
+        """Scheme, host and port, as in ``https://api.openai.com``, and the path as it will be sent."""
+        ...
+
+    def query(self) -> bytes:
+        """As it will be sent, without the question mark."""
+        ...
+
+    def userinfo(self) -> bytes:
+        """What stands before the host in the URL: a user and a password."""
+        ...
+
     def secrets(self) -> tuple[str, ...]:
         """The credentials this request carries, in headers and in its URL."""
         ...
@@ -52,7 +68,7 @@ class WireRequest(Protocol):
 class Route:
     """What is known of a request from its method and URL alone. Made once for each, and shared."""
 
-    __slots__ = ("asks_usage", "dialect", "may_be_signed", "operation", "provider", "server", "target")
+    __slots__ = ("asks_usage", "dialect", "keyed", "may_be_signed", "operation", "provider", "server", "target")
 
     def __init__(
         self,
@@ -74,6 +90,8 @@ class Route:
         """Whether the host's streams report usage only when asked, and take the option."""
         self.may_be_signed = may_be_signed
         """Whether a request may carry a signature over its body."""
+        self.keyed: object = None
+        """What ``interlay.chain.key`` knows of all requests of this route."""
 
 
 class Call:
@@ -194,6 +212,11 @@ class Call:
         or as it has two equal keys and is sealed.
         """
         return self.request.body if looked_at.get() is self or self._judge() else None
+
+    def vouch(self) -> None:
+        """The body was found to have one reading, as ``read`` finds it, by a layer that decides by it."""
+        self._clear = self.request.body
+        self.judged = True
 
     def replace_body(self, body: bytes) -> None:
         """Send ``body`` instead. Raises ``ConfigError`` unless the call's body is open."""

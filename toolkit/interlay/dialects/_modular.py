@@ -19,6 +19,12 @@ EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
 Texts = Mapping[Channel, str]
 
 
+class Askings(Protocol):
+    """The module ``asking``: which requests a cache may answer."""
+
+    def unfit(self, body: Mapping[str, Any]) -> str | None: ...
+
+
 class Figures(Protocol):
     """The module ``figures``: usage in canonical form."""
 
@@ -89,8 +95,16 @@ class Sayings(Protocol):
 class ModularDialect:
     """Usage and errors, for an API that always reports usage. See ``interlay.model.protocols.Dialect``."""
 
+    _asking: Askings
     _figures: Figures
     _failures: Failures
+
+    def place(self, path: str) -> str:
+        """Streams are asked for in the body."""
+        return path
+
+    def unfit(self, body: Mapping[str, Any], path: str) -> str | None:
+        return self._asking.unfit(body)
 
     def usage(self, raw: Mapping[str, Any] | bytes) -> Usage:
         return self._figures.read(raw) if isinstance(raw, bytes) else self._figures.of_mapping(raw)

@@ -54,6 +54,21 @@ class HTTPRequest:
     def header(self, name: str) -> str | None:
         return self.native.headers.get(name)  # type: ignore[no-any-return]
 
+    def fields(self) -> list[tuple[bytes, bytes]]:
+        """The headers as they will be sent, names in any case, in their order."""
+        return self.native.headers.raw  # type: ignore[no-any-return]
+
+    def location(self) -> tuple[str, str]:
+        """Scheme, host and port, and the path as it will be sent."""
+        url = self.native.url
+        return f"{url.scheme}://{url.netloc.decode('ascii')}", url.raw_path.partition(b"?")[0].decode("ascii")
+
+    def query(self) -> bytes:
+        return self.native.url.query  # type: ignore[no-any-return]
+
+    def userinfo(self) -> bytes:
+        return self.native.url.userinfo  # type: ignore[no-any-return]
+
     def secrets(self) -> tuple[str, ...]:
         """The credentials in headers and URL, each also without its scheme."""
         if self._secrets is None:

@@ -9,8 +9,10 @@ depends on the caller's stack), and so is how much a body can swell in memory.
 from __future__ import annotations
 
 import json
+import math
 from array import array
-from decimal import Decimal
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any, Final, Generic, TypeVar, overload
 
@@ -62,6 +64,13 @@ def decode_exact(data: bytes, *, limit: int = MAX_BYTES, depth: int = MAX_DEPTH)
     return _run(_EXACT, data)
 
 
+def decode_canonical(data: bytes, *, limit: int = MAX_BYTES, depth: int = MAX_DEPTH) -> Any:
+    """As ``decode``, with each number in one form for all its spellings: an ``int`` where it is whole, else a
+    normalised ``Decimal``, without a digit lost."""
+    _guard(data, limit, depth)
+    return _run(_CANONICAL, data)
+
+
 class Reader(Generic[S]):
     """Reads the members that ``shape``, a struct, declares, and skips all others unread.
 
@@ -102,6 +111,13 @@ class Reader(Generic[S]):
             raise _refusal(error) from None
 
 
+def has_one_reading(data: bytes, value: Any) -> bool:
+    """Whether no object in ``data`` has a key twice, ``value`` being what it decodes to."""
+    written = _plain(value)
+    # Every member has one colon outside the strings, and a twin is gone from the value.
+    return written == data or _outside(written).count(b":") == _outside(data).count(b":")
+
+
 def same_json(data: bytes) -> bool:
     """Whether encoding what ``data`` decodes to gives ``data`` again: then what is inspected is what is sent."""
     return encode(decode(data)) == data
@@ -130,6 +146,26 @@ def _refuse_twins(pairs: list[tuple[str, Any]]) -> None:
 
 _ANY: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder()
 _EXACT: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(float_hook=Decimal)
+_SHORT: Final = 32
+_DIGITS: Final = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
+
+
+def _number(text: str) -> int | Decimal:
+    return _short_number(text) if len(text) <= _SHORT else _any_number(text)
+
+
+def _any_number(text: str) -> int | Decimal:
+    if math.isinf(float(text)):
+        raise OverflowError  # as ``decode`` does
+    value = Decimal(text).normalize(_DIGITS)
+    return int(value) if value == value.to_integral_value() else value
+
+
+_short_number: Final = lru_cache(1024)(_any_number)
+_CANONICAL: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(float_hook=_number)
+_plain: Final = msgspec.json.Encoder(decimal_format="number").encode
+encode_canonical: Final = msgspec.json.Encoder(order="sorted", decimal_format="number").encode
+"""The encoder whose bytes are equal for equal values: compact, keys sorted. For what ``decode_canonical`` gave."""
 _PAIRS: Final = json.JSONDecoder(object_pairs_hook=_refuse_twins, parse_int=len, parse_float=len)
 
 

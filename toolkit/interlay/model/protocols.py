@@ -122,6 +122,26 @@ class Dialect(Protocol):
     streams_json: bool
     """Whether a stream may come as one JSON document, which the framer cuts too."""
 
+    ignored: frozenset[str]
+    """Members of a request's object that cannot change what the answer says: the form it comes in, who pays attention
+    to it, where the provider files it. They are left out of a cache's key, and nothing else of the body is."""
+    telling_headers: tuple[str, ...]
+    """Headers of a request that can change what the answer says, in lower case. One that ends in a hyphen stands for
+    all that begin so."""
+
+    def place(self, path: str) -> str:
+        """The path by which a request is known, whether or not its answer streams."""
+        ...
+
+    def unfit(self, body: Mapping[str, Any], path: str) -> str | None:
+        """Why a request may not be answered from a cache: what the answer says depends on more than the request.
+
+        ``server_state``: on what the provider keeps of other requests, or would keep of this one. ``server_tools``: on
+        what is found or done while it answers. ``files``: on what stands elsewhere and may change. None where the
+        request is all there is. Never raises, whatever ``body`` is.
+        """
+        ...
+
     def matches(self, method: str, path: str) -> bool:
         """Whether a request to ``path`` (no query) is of this API."""
         ...

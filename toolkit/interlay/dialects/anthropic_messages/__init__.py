@@ -5,6 +5,7 @@ from __future__ import annotations
 from interlay.dialects._modular import ModularCodec
 from interlay.dialects._sse import SSEFramer
 from interlay.dialects.anthropic_messages import (
+    asking,
     assembly,
     failures,
     figures,
@@ -29,7 +30,10 @@ class AnthropicMessages(ModularCodec):
     streams_json = False
     turns = "messages"
     harmless = places.HARMLESS
+    ignored = asking.IGNORED
+    telling_headers = asking.TELLING_HEADERS
 
+    _asking = asking
     _figures = figures
     _failures = failures
     _request = request

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from interlay.dialects._modular import ModularCodec
 from interlay.dialects._sse import SSEFramer
-from interlay.dialects.cohere import assembly, failures, figures, forms, places, request, response, said, stream
+from interlay.dialects.cohere import asking, assembly, failures, figures, forms, places, request, response, said, stream
 from interlay.dialects.cohere.names import ORIGIN
 from interlay.dialects.cohere.outline import outline
 from interlay.dialects.cohere.tracker import Tracker
@@ -18,8 +18,11 @@ class Cohere(ModularCodec):
     operation = "chat"
     turns = "messages"
     harmless = places.HARMLESS
+    ignored = asking.IGNORED
+    telling_headers = asking.TELLING_HEADERS
     streams_json = False
 
+    _asking = asking
     _figures = figures
     _failures = failures
     _request = request

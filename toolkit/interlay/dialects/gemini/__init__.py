@@ -7,7 +7,7 @@ have APIs of their own.
 from __future__ import annotations
 
 from interlay.dialects._modular import EVENT_STREAM, ModularCodec
-from interlay.dialects.gemini import assembly, failures, figures, forms, places, request, response, said, stream
+from interlay.dialects.gemini import asking, assembly, failures, figures, forms, places, request, response, said, stream
 from interlay.dialects.gemini.framing import GeminiFramer
 from interlay.dialects.gemini.names import ORIGIN
 from interlay.dialects.gemini.outline import outline, target
@@ -28,9 +28,12 @@ class Gemini(ModularCodec):
     operation = "chat"
     turns = "contents"
     harmless = places.HARMLESS | places.WORDS
+    ignored = asking.IGNORED
+    telling_headers = asking.TELLING_HEADERS
     streams_json = True
     """Without ``alt=sse`` a stream is a JSON array."""
 
+    _asking = asking
     _figures = figures
     _failures = failures
     _request = request
@@ -50,6 +53,9 @@ class Gemini(ModularCodec):
     def at(self, path: str) -> Gemini:
         """The same for requests to ``path``."""
         return Gemini(path)
+
+    def place(self, path: str) -> str:
+        return asking.place(path)
 
     def outline(self, body: bytes) -> Outline:
         return outline(body, self._target)

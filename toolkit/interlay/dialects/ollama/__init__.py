@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from interlay.dialects._modular import ModularCodec
-from interlay.dialects.ollama import assembly, failures, figures, forms, places, request, response, said, stream
+from interlay.dialects.ollama import asking, assembly, failures, figures, forms, places, request, response, said, stream
 from interlay.dialects.ollama.framing import LineFramer
 from interlay.dialects.ollama.names import ORIGIN
 from interlay.dialects.ollama.outline import outline
@@ -18,9 +18,12 @@ class Ollama(ModularCodec):
     operation = "chat"
     turns = "messages"
     harmless = places.HARMLESS | places.WORDS
+    ignored = asking.IGNORED
+    telling_headers = asking.TELLING_HEADERS
     streams_json = True
     """Streams are JSON lines, which some servers between call plain JSON."""
 
+    _asking = asking
     _figures = figures
     _failures = failures
     _request = request

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from interlay.dialects._modular import ModularCodec
 from interlay.dialects._sse import SSEFramer
-from interlay.dialects.openai_chat import assembly, failures, figures, forms, places, request, response, said, stream
+from interlay.dialects.openai_chat import (
+    asking,
+    assembly,
+    failures,
+    figures,
+    forms,
+    places,
+    request,
+    response,
+    said,
+    stream,
+)
 from interlay.dialects.openai_chat.outline import ask_usage, outline
 from interlay.dialects.openai_chat.tracker import Tracker, hide_usage
 from interlay.model.protocols import Outline, WireEvent
@@ -18,7 +29,10 @@ class OpenAIChat(ModularCodec):
     streams_json = False
     turns = "messages"
     harmless = places.HARMLESS | places.WORDS
+    ignored = asking.IGNORED
+    telling_headers = asking.TELLING_HEADERS
 
+    _asking = asking
     _figures = figures
     _failures = failures
     _request = request

@@ -9,7 +9,7 @@ from interlay.dialects._modular import ModularDialect
 from interlay.dialects._sse import SSEFramer
 from interlay.dialects.counts import object_of
 from interlay.dialects.openai_chat import failures
-from interlay.dialects.openai_embeddings import codec, figures, places
+from interlay.dialects.openai_embeddings import asking, codec, figures, places
 from interlay.dialects.openai_embeddings.outline import outline
 from interlay.dialects.openai_embeddings.tracker import Tracker
 from interlay.model.embeddings import EmbeddingRequest, EmbeddingResponse
@@ -24,6 +24,9 @@ class OpenAIEmbeddings(ModularDialect):
     operation = "embeddings"
     streams_json = False
     harmless = places.HARMLESS
+    ignored = asking.IGNORED
+    telling_headers = asking.TELLING_HEADERS
+    _asking = asking
     _figures = figures
     _failures = failures
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from interlay.dialects._modular import ModularCodec
 from interlay.dialects._sse import SSEFramer
 from interlay.dialects.openai_responses import (
+    asking,
     assembly,
     failures,
     figures,
@@ -28,7 +29,10 @@ class OpenAIResponses(ModularCodec):
     streams_json = False
     turns = "input"
     harmless = places.HARMLESS | places.WORDS
+    ignored = asking.IGNORED
+    telling_headers = asking.TELLING_HEADERS
 
+    _asking = asking
     _figures = figures
     _failures = failures
     _request = request

@@ -1,0 +1,73 @@
+"""What the dialects share of telling which requests a cache may answer: references to what stands elsewhere, tools that
+run at the provider, and headers by which the gateways that speak every API are told what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+SERVER_STATE: Final = "server_state"
+SERVER_TOOLS: Final = "server_tools"
+FILES: Final = "files"
+
+GATEWAYS: Final[tuple[str, ...]] = (
+    "azureml-model-deployment",  # Azure: which of an endpoint's deployments answers
+    "extra-parameters",  # Azure AI: whether members that it does not know are dropped, passed on or refused
+    "cf-aig-",  # Cloudflare's gateway
+    "helicone-cache-",  # Helicone: its cache, where the request goes, what checks it
+    "helicone-fallbacks",
+    "helicone-llm-security-",
+    "helicone-model-override",
+    "helicone-moderations-enabled",
+    "helicone-openai-api-base",
+    "helicone-prompt-",
+    "helicone-target-",
+    "portkey-",
+    "x-amzn-bedrock-",  # Bedrock: guardrails, and how fast
+    "x-ms-oai-",  # Azure: the deployment that makes images
+    "x-portkey-config",  # Portkey: where the request goes, and by which rules
+    "x-portkey-custom-host",
+    "x-portkey-provider",
+    "x-portkey-virtual-key",
+)
+"""Headers by which hosts between us and a model are told what to do with a request."""
+
+_KINDS: Final = frozenset(("function", "custom"))
+_ELSEWHERE: Final = re.compile(r"(?!data:)[a-z][a-z0-9+.-]*:/?/?\S+\Z", re.IGNORECASE)
+_REFERENCES: Final = frozenset(("file_id", "file_uri", "file_url", "fileId", "fileUri"))
+_DEPTH: Final = 32
+
+
+def any_set(body: Mapping[str, Any], names: Collection[str]) -> bool:
+    """Whether one of ``names`` is set in ``body``."""
+    return not body.keys().isdisjoint(names) and any(body.get(name) for name in names)
+
+
+def runs_at_server(tools: Any, kinds: Collection[str] = _KINDS) -> bool:
+    """Whether one of a request's tools is of no kind that the caller runs. One without a kind is a function."""
+    if not tools:
+        return False
+    return type(tools) is not list or not all(
+        type(tool) is dict and type(kind := tool.get("type", "function")) is str and kind in kinds for tool in tools
+    )
+
+
+def is_inline(url: Any) -> bool:
+    """Whether what a URL names stands in it: anything else may be another thing tomorrow."""
+    if type(url) is dict:
+        url = url.get("url")
+    return type(url) is str and url[:5].lower() == "data:"
+
+
+def refers(value: Any, depth: int = _DEPTH) -> bool:
+    """Whether an object that nobody knows seems to name something that stands elsewhere."""
+    if type(value) is str:
+        return _ELSEWHERE.match(value) is not None
+    if depth == 0:
+        return True
+    if type(value) is list:
+        return any(refers(item, depth - 1) for item in value)
+    if type(value) is dict:
+        return any((name in _REFERENCES and bool(item)) or refers(item, depth - 1) for name, item in value.items())
+    return False

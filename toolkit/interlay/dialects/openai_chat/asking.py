@@ -1,0 +1,100 @@
+"""Which requests a cache may answer, and what of them is no part of the question."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from interlay.dialects._asking import (
+    FILES,
+    GATEWAYS,
+    SERVER_STATE,
+    SERVER_TOOLS,
+    any_set,
+    is_inline,
+    refers,
+    runs_at_server,
+)
+
+IGNORED: Final = frozenset(
+    (
+        "stream",  # the form of the answer
+        "stream_options",  # what its stream says beside it: usage, padding
+        "user",  # who asks, for the provider's watch on abuse
+        "safety_identifier",  # its successor
+        "metadata",  # labels for the provider's own list of calls
+        "prompt_cache_key",  # where the provider looks for a prompt that it has read before
+        "prompt_cache_retention",  # how long it remembers that
+    )
+)
+TELLING_HEADERS: Final[tuple[str, ...]] = ("openai-organization", "openai-project", "openai-beta", *GATEWAYS)
+
+_STATE: Final = frozenset(
+    (
+        "background",
+        "conversation",
+        "conversation_id",
+        "deferred",  # xAI: the answer is fetched later
+        "previous_response_id",
+        "session_id",
+        "thread_id",
+    )
+)
+_TOOLS: Final = frozenset(
+    (
+        "data_sources",  # Azure: an index
+        "enable_search",  # Qwen
+        "mcp_servers",
+        "plugins",  # OpenRouter
+        "search_parameters",  # xAI
+        "web_search",
+        "web_search_options",
+    )
+)
+_SEARCHING: Final = re.compile(
+    r"(?:^|/)sonar(?:-|$)"  # Perplexity
+    r"|(?:^|/)compound(?:-|$)"  # Groq
+    r"|-search(?:-|$)|-deep-research(?:-|$)"  # OpenAI
+    r"|:online(?:$|:)"  # OpenRouter
+)
+_KEPT: Final = re.compile(r"^@preset/|@preset/")
+"""A model's name that stands for settings which OpenRouter keeps."""
+_PLAIN: Final = frozenset(("text", "refusal", "thinking", "input_audio"))
+
+
+def unfit(body: Mapping[str, Any]) -> str | None:
+    """Why a cache may not answer a request; None where it may."""
+    if any_set(body, _STATE):
+        return SERVER_STATE
+    if any_set(body, _TOOLS) or runs_at_server(body.get("tools")):
+        return SERVER_TOOLS
+    model = body.get("model")
+    if type(model) is str and _SEARCHING.search(model):
+        return SERVER_TOOLS
+    modalities = body.get("modalities")
+    if (type(model) is str and _KEPT.search(model)) or (type(modalities) is list and "audio" in modalities):
+        # Spoken answers are known to later requests by an id that soon lapses.
+        return SERVER_STATE
+    messages = body.get("messages")
+    for message in messages if type(messages) is list else ():
+        if type(message) is not dict:
+            continue
+        if message.get("audio"):
+            return SERVER_STATE
+        content = message.get("content")
+        if type(content) is list and any(map(_elsewhere, content)):
+            return FILES
+    return None
+
+
+def _elsewhere(part: Any) -> bool:
+    """Whether a part of a message names something that does not stand in it."""
+    if type(part) is not dict:
+        return False
+    kind = part.get("type")
+    if type(kind) is str and kind in _PLAIN:
+        return False
+    if kind == "image_url":
+        return not is_inline(part.get("image_url"))
+    return refers(part)
