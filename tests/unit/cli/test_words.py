@@ -71,7 +71,8 @@ def test_exact_amounts_lose_nothing(amount: Decimal) -> None:
         ({"cache": CacheOutcome(outcome="miss", reason="new")}, "✓ complete"),
         (
             {
-                "cache": CacheOutcome(outcome="hit", reason="exact"),
+                "cache": CacheOutcome(outcome="hit", reason="fresh"),
+                "attempts": (),
                 "cost": Cost(amount=Decimal(0), source="cache_hit", avoided=Decimal("0.000119")),
             },
             "= hit, saved $0.000119",

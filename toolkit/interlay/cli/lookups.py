@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -44,11 +45,11 @@ class Sum(msgspec.Struct):
     seconds: float = 0.0
     """That providers were not waited for, as far as the journal has the calls that made the answers."""
 
-    def add(self, outcome: str, past: Past) -> None:
+    def add(self, past: Past) -> None:
         """One more."""
         self.lookups += 1
-        self.unfit += outcome == "bypass"
-        if outcome in ANSWERED:
+        self.unfit += past.did is not None and past.did.outcome == "bypass"
+        if past.answered:
             self.answered += 1
             self.seconds += past.seconds or 0.0
             if past.price is None:
@@ -76,6 +77,10 @@ class Lookups:
         self.all = Sum()
         self.calls = 0
         """Runs of chains, those without a cache among them."""
+        self.shadows: Counter[tuple[str, str]] = Counter()
+        """What caches in shadow mode said that they would have done."""
+        self.refreshes = 0
+        """Calls that caches made for themselves, to have answers that are not stale."""
         self.by_outcome: dict[tuple[str, str], Sum] = {}
         self.by_model: dict[str, Sum] = {}
         self.by_day: dict[str, Sum] = {}
@@ -89,6 +94,13 @@ class Lookups:
         past, did = self._reader.past(record), record.cache
         if did is None:
             return
+        if past.is_refresh:
+            self.calls -= 1
+            self.refreshes += 1
+            return
+        if did.shadow:
+            self.shadows[did.outcome, did.reason] += 1
+            return
         model, day = record.model or "-", f"{datetime.fromtimestamp(record.started_at).astimezone():%Y-%m-%d}"
         if model not in self.by_model and len(self.by_model) >= _MOST_MODELS:
             model = "other"
@@ -98,17 +110,19 @@ class Lookups:
             self.by_model.setdefault(model, Sum()),
             self.by_day.setdefault(day, Sum()),
         ):
-            of.add(did.outcome, past)
+            of.add(past)
 
     def told(self) -> dict[str, Any]:
         """For programs."""
         return {
             "calls": self.calls,
+            "refreshes": self.refreshes,
             **self.all.told(),
             "outcomes": [
                 {"outcome": outcome, "reason": reason, **self.by_outcome[outcome, reason].told()}
                 for outcome, reason in self.ranked()
             ],
+            "shadow": [{"outcome": o, "reason": r, "lookups": count} for (o, r), count in self.shadows.most_common()],
             "models": [{"model": model, **each.told()} for model, each in self.models()],
             "days": [{"day": day, **each.told()} for day, each in sorted(self.by_day.items())],
         }
@@ -128,7 +142,10 @@ class Lookups:
 
 def lines(found: Lookups, looks: Looks) -> list[Text]:
     """The figures for people."""
-    told = [*_head(found), Text(), *_outcomes(found, looks)]
+    told = [*_head(found), Text(), *_outcomes(found, looks)] if found.all.lookups else []
+    if found.shadows:
+        said = ", ".join(f"{' '.join(outcome)} {count:,}" for outcome, count in found.shadows.most_common())
+        told += [Text(), Text(f"in shadow: {words.clean(said)}", style="dim")] if told else [Text(f"in shadow: {said}")]
     if found.all.answered:
         told += [Text(), *_table("model", found.models(), looks), Text()]
         told += _table("day", sorted(found.by_day.items()), looks)
@@ -145,9 +162,10 @@ def _head(found: Lookups) -> list[Text]:
     if every.answered:
         head.append(f", {words.sum_of_money(every.saved)} saved")
     unknown = f"what {every.unpriced:,} of them saved is not known" if every.unpriced else ""
-    without = found.calls - every.lookups
+    without = found.calls - every.lookups - found.shadows.total()
     beside = f"{without:,} calls had no cache" if without else ""
-    aside = ", ".join(filter(None, (unknown, beside)))
+    fresh = f"{found.refreshes:,} stale answers were asked for anew" if found.refreshes else ""
+    aside = ", ".join(filter(None, (unknown, beside, fresh)))
     return [head, Text(aside, style="dim")] if aside else [head]
 
 

@@ -291,7 +291,8 @@ def _decisions(record: Record, began: float, told: Sequence[Verdict]) -> Iterato
     cache = record.cache
     if cache is not None:
         start = None if cache.started_at is None else max(0.0, cache.started_at - began)
-        yield _Line(1, "", "cache", words.clean(f"{cache.outcome}, {cache.reason}"), "cyan", cache.seconds, start)
+        note = words.clean(f"{'shadow: ' if cache.shadow else ''}{cache.outcome}, {cache.reason}")
+        yield _Line(1, "", "cache", note, "cyan", cache.seconds, start)
 
 
 def _send(record: Record, attempt: Attempt, start: float, *, last: bool) -> Iterator[_Line]:

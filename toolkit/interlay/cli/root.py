@@ -28,6 +28,8 @@ COMMANDS: Final = {
     "calls": Place("interlay.cli.calls", "List the calls that were made."),
     "show": Place("interlay.cli.show", "Show one call: attempts, timing, cost."),
     "run": Place("interlay.cli.run", "Run a program with interlay under its clients, its code untouched."),
+    "cache": Place("interlay.cli.cache", "See what caches did, forget what they keep, fill them."),
+    "backtest": Place("interlay.cli.backtest", "Say what another configuration would have done about recorded calls."),
     "check": Place("interlay.cli.check", "Say everything that is wrong with a configuration."),
 }
 

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from interlay.model.cost import Cost
 from interlay.model.record import Failure, Record
 from interlay.telemetry.calls import FoldedCall
+from interlay.telemetry.facts import answered_by_cache
 
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _KEPT_IN_TEXT: Final = "\n\t"
@@ -151,7 +152,7 @@ def outcome(record: Record) -> Outcome:
     if blocked is not None:
         reason = f" {clean(blocked.reason)}" if blocked.reason else ""
         return Outcome("⊘", f"{clean(blocked.layer)}{reason}", "yellow")
-    if record.cache is not None and record.cache.outcome in ("hit", "stale"):
+    if record.cache is not None and answered_by_cache(record):
         avoided = record.cost.avoided if record.cost is not None else None
         saved = f", saved {dollars(avoided)}" if avoided else ""
         return Outcome("=", f"{record.cache.outcome}{saved}", "cyan")

@@ -58,7 +58,7 @@ REASONS: Final = frozenset(
         # stale answers
         "revalidating", "error", "max-stale",
         # misses
-        "absent", "expired", "no-cache", "form", "damaged",
+        "absent", "expired", "no-cache", "form", "damaged", "unshared",
         # what is not looked for
         "no_dialect", "opaque", "sealed", "unreadable", "method", "no-store", "server_state", "server_tools", "files",
         "temperature",
@@ -69,7 +69,8 @@ REASONS: Final = frozenset(
 """Why a look-up came out as it did, in the words that figures are kept by. All others are ``other`` there: a layer
 that somebody wrote may have any number of them."""
 CACHE: Final = (
-    "cache_outcome", "cache_reason", "cache_age", "cache_entry", "cache_producer", "cache_seconds", "avoided",
+    "cache_outcome", "cache_reason", "cache_age", "cache_entry", "cache_producer", "cache_seconds", "cache_shadow",
+    "avoided",
 )  # fmt: skip
 """Facts of a look-up and of what came of it."""
 
@@ -219,6 +220,8 @@ def lookup(record: Record) -> Facts:
         facts["cache_age"] = cache.age
     if cache.entry is not None:
         facts["cache_entry"] = cache.entry
+    if cache.shadow:
+        facts["cache_shadow"] = True
     producer = producer_of(record)
     if producer is not None:
         facts["cache_producer"] = producer.id  # there are backends that keep no links
@@ -233,8 +236,18 @@ def producer_of(record: Record) -> Link | None:
 
 
 def answered_by_cache(record: Record) -> bool:
-    """Whether a cache gave the answer, fresh or stale."""
-    return record.cache is not None and record.cache.outcome in ("hit", "stale")
+    """Whether a cache gave the answer, fresh or stale. It did not if it only said that it would, nor where the call
+    followed another one and had to take over its request."""
+    cache = record.cache
+    if cache is None or cache.outcome not in ("hit", "stale") or cache.shadow:
+        return False
+    return not any(send.billed for send in record.attempts)
+
+
+def is_refresh(record: Record) -> bool:
+    """Whether a cache made the call for itself, to have an answer that is not stale: nobody asked it anything."""
+    cache = record.cache
+    return cache is not None and (cache.outcome, cache.reason) == ("miss", "revalidating")
 
 
 def reason_of(cache: CacheOutcome) -> str:

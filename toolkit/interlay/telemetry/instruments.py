@@ -145,7 +145,7 @@ CACHE: Final = _count(
     "interlay.cache.requests",
     "{request}",
     "Look-ups, by what they found and why",
-    *_named("cache_outcome", "cache_reason"),
+    *_named("cache_outcome", "cache_reason", "shadow"),
 )
 CACHE_DURATION: Final = _seconds(
     "interlay.cache.duration", "Time that look-ups took", _named("cache_outcome"), OVERHEADS

@@ -210,8 +210,8 @@ class Metrics:
         add(ins.CALLS, (outcome, record.end, provider, record.model, found, source, error), 1)
         add(ins.CALL_DURATION, (outcome, record.model), record.duration)
         add(ins.OVERHEAD, (), record.overhead)
-        if cache is not None:
-            add(ins.CACHE, (found, known.reason_of(cache)), 1)
+        if cache is not None and not known.is_refresh(record):
+            add(ins.CACHE, (found, known.reason_of(cache), "true" if cache.shadow else None), 1)
             if cache.started_at is not None:
                 add(ins.CACHE_DURATION, (found,), cache.seconds)
         if cost is not None and cost.avoided is not None:

@@ -153,6 +153,7 @@ TABLE: Final[dict[str, Row]] = {
     "cache_age": _all("interlay.cache.age_s"),
     "cache_entry": _all("interlay.cache.key_hash"),
     "cache_producer": _all("interlay.cache.producer.id"),
+    "cache_shadow": _all("interlay.cache.shadow"),
     "cache_seconds": _all("interlay.cache.lookup_s"),
     "verdict": _all("interlay.guard.verdict"),
     "guard": _all("interlay.guard.name"),

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from interlay.layers.rehearsal import Backtest, CacheRehearsal
 from interlay.model.cost import Cost
-from interlay.model.record import Answered, CacheOutcome, Contents, Failure, Identity, Link, Record
+from interlay.model.record import Answered, Attempt, CacheOutcome, Contents, Failure, Identity, Link, Record
 
 T0 = 1_790_000_000.0
 PRICE = Decimal("0.01")
+SENT = Attempt(target="https://api.openai.com/v1/chat/completions", started_at=T0, seconds=1.0, billed=True)
 
 
 class Rehearsed:
@@ -39,7 +40,7 @@ def record(at: float, key: str | None = "k", *, took: float = 1.0, id: str = "",
         id=id or f"{at:020.6f}", call_id=id or f"{at:020.6f}", operation="chat", dialect="openai-chat",
         provider="openai", model="m", target="https://api.openai.com/v1/chat/completions", started_at=T0 + at,
         ended_at=T0 + at + took, duration=took, end="complete", key=key,
-        response=Answered(status=200, finish_reasons=("stop",), bytes=1_000),
+        response=Answered(status=200, finish_reasons=("stop",), bytes=1_000), attempts=(SENT,),
         cost=Cost(amount=PRICE, source="computed"),
     )  # fmt: skip
     return msgspec.structs.replace(made, **changes)
@@ -49,7 +50,7 @@ def was_hit(at: float, key: str = "k", **changes: Any) -> Record:
     """A call that a cache answered."""
     did = CacheOutcome(outcome="hit", reason="fresh", age=1.0)
     saved = Cost(amount=Decimal(0), source="cache_hit", avoided=PRICE)
-    return record(at, key, took=0.001, **{"cache": did, "cost": saved, **changes})
+    return record(at, key, took=0.001, **{"cache": did, "cost": saved, "attempts": (), **changes})
 
 
 def run(*records: Record, **settings: Any) -> Backtest:

@@ -163,7 +163,7 @@ class Backtest:
 
     def _next(self) -> None:
         _, _, record, past = heappop(self._waiting)
-        if record.parent_id is not None and record.parent_id in self._made:
+        if past.is_refresh or (record.parent_id is not None and record.parent_id in self._made):
             self._inner(record, past)
         else:
             self._see(past)
@@ -172,9 +172,9 @@ class Backtest:
         """What a layer sent by itself during another call."""
         step = self.timeline.at(past.at)
         self._spent_then(past, step)
-        parent_sent = self._made[record.parent_id or ""]
-        _put(self._made, past.id, sent=parent_sent)
-        if parent_sent and record.links == ():
+        sent = not past.is_refresh and self._made[record.parent_id or ""]
+        _put(self._made, past.id, sent=sent)
+        if sent:
             self.would.spend(past.spent)
             step.would_spent = EXACT.add(step.would_spent, past.spent or NOTHING)
 
@@ -235,13 +235,15 @@ class Backtest:
     def _count_then(self, past: Past, step: Step) -> None:
         then = self.then
         then.calls += 1
-        if past.did is not None:
+        if past.did is not None and not past.did.shadow:
             then.outcomes[past.did.outcome, past.did.reason] += 1
         if past.answered:
             then.answer(past)
             step.then_answered += 1
             if past.spent:  # of what failed before a stale answer was given
                 self._spent_then(past, step)
+        elif past.only_if_cached:
+            then.refused += 1
         else:
             then.sent += 1
             self._spent_then(past, step)

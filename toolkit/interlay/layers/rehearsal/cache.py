@@ -48,7 +48,7 @@ class CacheRehearsal:
         ttl: seconds for which an answer is fresh.
         stale_while_revalidate: seconds after that for which it is given while a new one is asked for.
         stale_if_error: seconds for which it is given where the provider fails.
-        max_temperature: above which, or without which, nothing is looked for; None for any.
+        max_temperature: above which nothing is looked for; None for any.
         vary_by: fields of the identity that tell callers apart, beside what the key tells already.
         single_flight: whether calls follow those that are under way.
         shared: whether processes see each other's answers, as they do not where a store is in memory.
@@ -87,6 +87,12 @@ class CacheRehearsal:
         """What it would have done: ``hit``, ``stale``, ``miss`` or ``bypass``, and why. None where nobody can know, as
         the question is not known."""
         self._arrive(past.at)
+        decision = self._look(past)
+        if decision is not None and decision.outcome == "miss" and past.only_if_cached:
+            return msgspec.structs.replace(decision, does="refuse")
+        return decision
+
+    def _look(self, past: Past) -> Decision | None:
         reason = past.unfit or self._too_warm(past)
         if reason is not None:
             return self._decide("pass", "bypass", reason)
@@ -98,12 +104,12 @@ class CacheRehearsal:
             return self._decide("pass", "miss", "no-cache")
         if entry is not None and past.at < entry.fresh_until:
             return self._decide("answer", "hit", "fresh")
-        if entry is not None and past.at < entry.fresh_until + self.stale_while_revalidate:
+        if entry is not None and past.at <= entry.fresh_until + self.stale_while_revalidate:
             return self._stale(past, key, entry)
         leader = self._flying.get((self._place(past), key))
         if self.single_flight and leader is not None and leader.keepable:
             return self._decide("answer", "hit", "shared")
-        if entry is not None and past.failed and past.at < entry.fresh_until + self.stale_if_error:
+        if entry is not None and past.failed and past.ended_at <= entry.fresh_until + self.stale_if_error:
             return self._decide("answer", "stale", "error")
         return self._decide("pass", "miss", "absent" if entry is None else "expired")
 
@@ -137,7 +143,9 @@ class CacheRehearsal:
         if self.max_temperature is None:
             return None
         asked = past.parameters.get("temperature")
-        return None if isinstance(asked, int | float) and asked <= self.max_temperature else "temperature"
+        # Who does not say it gets the API's own, which is none that could be called low.
+        warmth = asked if isinstance(asked, int | float) else 1.0
+        return "temperature" if warmth > self.max_temperature else None
 
     def _key(self, past: Past) -> Key | None:
         if past.key is None:

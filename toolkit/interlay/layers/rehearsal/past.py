@@ -16,6 +16,7 @@ _MOST_KEYS: Final = 200_000
 _CONFIGURED: Final = frozenset(("temperature",))
 """Reasons for passing a cache by that are the configuration's and not the request's."""
 _FILTERED: Final = "content_filter"
+_REFRESH: Final = ("miss", "revalidating")
 NOTHING: Final = Decimal(0)
 _encoder: Final = msgspec.json.Encoder(order="sorted")
 
@@ -39,12 +40,18 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a cache wrote the key into the record, or it was made of the messages that were kept."""
     did: CacheOutcome | None
     """What a cache did at the time."""
+    answered: bool
+    """Whether a cache gave the answer, at the time."""
     unfit: str | None
     """Why no cache may answer it, whatever its configuration."""
     keepable: bool
     """Whether it ended in an answer that may be given again."""
     failed: bool
     """Whether the provider gave no answer, or an error for one."""
+    is_refresh: bool
+    """Whether a cache made it for itself, to have an answer that is not stale."""
+    only_if_cached: bool
+    """Whether it was refused, as the provider was not to be asked."""
     size: int
     """Bytes of its answer, about."""
     price: Decimal | None
@@ -53,11 +60,6 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     """US dollars that it did cost."""
     seconds: float | None
     """That the provider took, or would have taken; None where nobody knows."""
-
-    @property
-    def answered(self) -> bool:
-        """Whether a cache answered it at the time."""
-        return self.did is not None and self.did.outcome in ("hit", "stale")
 
 
 class _Answer(NamedTuple):
@@ -78,13 +80,13 @@ class Reader:
         """What a record says. What a hit would have cost is taken from it, or from the call that made its answer."""
         key, keyed_by = _key(record)
         cost, response = record.cost, record.response
-        answered = record.cache is not None and record.cache.outcome in ("hit", "stale")
+        answered = _was_answered(record)
         size = response.bytes if response is not None else 0
         price: Decimal | None
         seconds: float | None
-        if answered and not record.attempts:
+        if record.dialect is not None and not record.attempts:
             made = self._known.get(key) if key is not None else None
-            price = cost.avoided if cost is not None else None
+            price = cost.avoided if cost is not None and answered else None
             seconds = None
             if made is not None:
                 price = made.price if price is None else price
@@ -106,9 +108,12 @@ class Reader:
             key=key,
             keyed_by=keyed_by,
             did=record.cache,
+            answered=answered,
             unfit=_unfit(record),
             keepable=answered or _kept(record),
-            failed=record.end == "error",
+            failed=record.end == "error" and bool(record.attempts),
+            is_refresh=record.cache is not None and (record.cache.outcome, record.cache.reason) == _REFRESH,
+            only_if_cached=record.error is not None and record.error.type == "only_if_cached",
             size=size,
             price=price,
             spent=cost.amount if cost is not None else NOTHING,
@@ -119,6 +124,14 @@ class Reader:
         self._known[key] = answer
         if len(self._known) > _MOST_KEYS:
             self._known.popitem(last=False)
+
+
+def _was_answered(record: Record) -> bool:
+    """A call that followed another one and took over its request was sent for."""
+    did = record.cache
+    if did is None or did.outcome not in ("hit", "stale") or did.shadow:
+        return False
+    return not any(send.billed for send in record.attempts)
 
 
 def _process(resource: dict[str, Any]) -> str:
