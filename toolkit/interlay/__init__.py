@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from interlay.entry.process import setup as setup
     from interlay.entry.scope import carry as carry
     from interlay.entry.scope import using as using
+    from interlay.layers.cache import Cache as Cache
     from interlay.layers.retry import Retry as Retry
     from interlay.layers.timeout import Timeout as Timeout
     from interlay.model.errors import Refused as Refused
@@ -41,6 +42,7 @@ __version__ = "0.1.0"
 
 # Where each public name lives. Importing interlay loads none of it.
 _HOMES = {
+    "Cache": "interlay.layers.cache",
     "Chain": "interlay.config",
     "Layer": "interlay.chain.layer",
     "Observe": "interlay.chain.recorder",
@@ -68,6 +70,7 @@ _HOMES = {
 
 __all__ = [
     "OTLP",
+    "Cache",
     "Chain",
     "Layer",
     "Observe",

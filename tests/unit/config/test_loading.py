@@ -270,7 +270,7 @@ TOLD = """\
 4:13: chain[1].retry.mode: expected on, shadow, got 'shadwo'; did you mean shadow?
 5:5: Timeout(): expected attempt=, total= or both, in seconds
 6:35: chain[3].timeout.attempt: environment variables are not read here
-7:5: chain[4]: there is no cach; expected retry, timeout, observe or trace
+7:5: chain[4]: there is no cach; did you mean cache?
 8:23: 'a b': expected module:name, such as myapp.audit:record
 9:14: chain[6].observe.target is missing
 9:23: chain[6].observe.inline: expected true or false, got 'yes'

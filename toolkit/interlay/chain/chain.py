@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from os import PathLike
 from time import perf_counter
@@ -22,6 +23,9 @@ Terminal = Callable[[Call], Awaitable[Response]]
 _NOT_FOR_CHILDREN: Final = (Role.GUARD, Role.CACHE)
 
 
+_chains: Final[weakref.WeakSet[Chain]] = weakref.WeakSet()
+
+
 class Chain:
     """Layers and observers, and what a run of them needs: ``Chain(Retry(attempts=3), Timeout(attempt=30))``.
 
@@ -35,6 +39,7 @@ class Chain:
             layers.sort(key=lambda layer: layer.role)
         self.layers: tuple[Layer, ...] = tuple(layers)
         self.observers: tuple[Guarded, ...] = tuple(map(Guarded, observers))
+        _chains.add(self)
         self._beginnings: tuple[Callable[[Call], None], ...] = tuple(
             layer.begin for layer in layers if hasattr(layer, "begin")
         )
@@ -64,6 +69,11 @@ class Chain:
     def owns(self, role: Role) -> bool:
         """Whether some layer has this role."""
         return any(layer.role is role for layer in self.layers)
+
+    @staticmethod
+    def some_owns(role: Role) -> bool:
+        """Whether some chain of this process has a layer with this role."""
+        return any(chain.owns(role) for chain in list(_chains))
 
     def bind(self, terminal: Terminal, call: Call) -> Next:
         """The layers round ``terminal``, as one function. A call that one of these layers makes meets none of the

@@ -13,6 +13,7 @@ from interlay.chain.recorder import Observe
 from interlay.config.fitting import AnyOf, Choice, Field, Hidden, Misfit, Shape, Text
 from interlay.cost import PriceBook
 from interlay.cost.rows import read_row_file
+from interlay.layers.cache import Cache
 from interlay.layers.retry import Retry
 from interlay.layers.timeout import Timeout
 from interlay.model.errors import ConfigError
@@ -83,12 +84,32 @@ def _parts(source: Source) -> dict[str, Shape]:
         except TypeError as error:
             raise Misfit("target", str(error)) from error
 
+    def cache(**options: Any) -> Cache:
+        if (store := options.get("store")) is not None:
+            options["store"] = (
+                [_placed(source, s) for s in store] if isinstance(store, list) else _placed(source, store)
+            )
+        return Cache(**options)
+
     return {
+        "cache": _constructor(
+            Cache,
+            cache,
+            store=AnyOf(Text, list[Text]),
+            encrypt=Hidden,
+            secret=Hidden,
+        ),
         "retry": _constructor(Retry, without=("random",)),
         "timeout": _constructor(Timeout),
         "observe": _constructor(Observe, observe, target=str),
         "trace": Shape(_TRACE, _trace),
     }
+
+
+def _placed(source: Source, store: str) -> str:
+    """The words for a store; a folder's path is relative to the file's."""
+    kind, colon, path = store.partition(":")
+    return f"disk:{source.path(path)}" if kind == "disk" and colon else store
 
 
 def _constructor(

@@ -7,13 +7,17 @@ import contextvars
 import functools
 import inspect
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar, overload
 
 import msgspec
 
+from interlay.chain.chain import Chain
+from interlay.chain.layer import Role
+from interlay.model import caching
 from interlay.model.arguments import is_number, shown
+from interlay.model.caching import Directives
 from interlay.model.record import Identity
 
 T = TypeVar("T")
@@ -26,6 +30,8 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     identity: Identity = Identity()
     deadline: float | None = None
     """Point on the monotonic clock."""
+    cache: Directives | None = None
+    """What is wanted of caches."""
 
 
 _NONE: Final = Scope()
@@ -45,12 +51,13 @@ def using(
     tenant: str | None = None,
     tags: Iterable[str] = (),
     deadline: float | None = None,
-    cache: object = None,
+    cache: bool | str | Mapping[str, object] | None = None,
     guards: object = None,
 ) -> Iterator[None]:
     """Set identity, and a deadline, for every call made inside, across tasks and ``asyncio.to_thread``.
 
-    Nested blocks add to the outer one: tags are joined, the earlier deadline holds, other values replace. Threads
+    Nested blocks add to the outer one: tags are joined, the earlier deadline holds, so does what is wanted of caches,
+    other values replace. Threads
     that you start yourself begin empty in Python: take the scope along with ``carry()``.
 
     Args:
@@ -59,16 +66,20 @@ def using(
         tenant: the customer, where you serve several.
         tags: words to find and sum records by.
         deadline: seconds from now that all calls inside have together.
-        cache: an override of the chain's cache; a ``TypeError``, as no such part is built yet.
+        cache: what is wanted of caches: False to be given and to keep nothing, a string as in the header
+            ``cache-control``, such as ``"no-cache"`` or ``"max-age=60, stale-if-error=3600"``, or a mapping with these
+            and with ``ttl`` and ``tags`` for what is kept.
         guards: an override of the chain's guards; a ``TypeError``, as no such part is built yet.
 
     Raises:
-        TypeError: for a value of another type, and for overrides of parts that do not exist.
-        ValueError: for a deadline that is not positive.
+        TypeError: for a value of another type, and for overrides of parts that no chain of the process has.
+        ValueError: for a deadline that is not positive, and for directives that there are not.
     """
-    for name, part in (("cache", cache), ("guards", guards)):
-        if part is not None:
-            raise TypeError(f"using({name}=…): there is no such part to override in this version")
+    if guards is not None:
+        raise TypeError("using(guards=…): there is no such part to override in this version")
+    directives = None if cache is None else caching.of_user(cache)
+    if directives is not None and not Chain.some_owns(Role.CACHE):
+        raise TypeError(f"using(cache={shown(cache)}): no chain of this process has a Cache")
     for name, value in (("user", user), ("session", session), ("tenant", tenant)):
         if value is not None and not isinstance(value, str):
             raise TypeError(f"using({name}={shown(value)}): expected a string")
@@ -96,6 +107,7 @@ def using(
             tags=tuple(dict.fromkeys((*was.tags, *tags))),
         ),
         deadline=min((d for d in (outer.deadline, until) if d is not None), default=None),
+        cache=outer.cache if directives is None else caching.joined(outer.cache or caching.NONE, directives),
     )
     token = _scope.set(scope)
     try:

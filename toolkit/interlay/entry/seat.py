@@ -20,6 +20,7 @@ from interlay.chain.run import new_id
 from interlay.chain.stream import Stream
 from interlay.entry import refusals, scope
 from interlay.entry.request import HTTPRequest
+from interlay.model.caching import Directives
 from interlay.model.cost import PriceFn
 from interlay.model.errors import Refused, WireError
 from interlay.model.record import Server
@@ -141,6 +142,8 @@ class Seat:
             deadline=here.deadline,
             parent=(parent := current.get()),
         )
+        if here.cache is not None:
+            call.notes[Directives] = here.cache
         if parent is not None:
             call.expire(parent.deadline)
             run.trace = place(parent)

@@ -531,13 +531,13 @@ def _facts(headers: Any) -> dict[bytes, str]:
 def _answer(module: ModuleType, response: Response, request: Any, body: type[Any]) -> Any:
     """The library's response for the SDK: the one that came, with our body in it."""
     stream, native = response.stream, response.native
-    if native is None:
-        return module.Response(response.status, headers=_own_headers(response), stream=body(stream), request=request)
     if stream.staged:
         # Changed bodies leave without a coding, and longer or shorter than announced.
         if stream.monitor.coded:
             response.set_header("content-encoding", None)
         response.set_header("content-length", None)
+    if native is None:
+        return module.Response(response.status, headers=_own_headers(response), stream=body(stream), request=request)
     headers: Any = native.headers  # type: ignore[attr-defined]
     for name, value in response.header_changes.items():
         if value is not None:

@@ -58,8 +58,8 @@ def of_header(text: str) -> Directives:
 
 
 def of_user(given: object) -> Directives:
-    """What ``using(cache=…)`` says: False for neither giving nor keeping, ``cache-control`` as a string, or a mapping of
-    directives that may have ``ttl`` and ``tags`` too.
+    """What ``using(cache=…)`` says: False for neither giving nor keeping, ``cache-control`` as a string, or a mapping
+    of directives that may have ``ttl`` and ``tags`` too.
 
     Raises ``TypeError`` for something else, ``ValueError`` for directives that there are not, or that are no times.
     """
@@ -74,7 +74,7 @@ def of_user(given: object) -> Directives:
 
 def joined(outer: Directives, inner: Directives) -> Directives:
     """Both, as far as they can hold together: what forbids holds, else the inner one's times do; tags add up."""
-    if outer == NONE or inner == NONE:
+    if NONE in (outer, inner):
         return inner if outer == NONE else outer
     said: dict[str, Any] = {
         field: getattr(inner if getattr(inner, field) != getattr(NONE, field) else outer, field)
