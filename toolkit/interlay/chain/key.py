@@ -7,16 +7,17 @@ Nothing is left out because it is unknown.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Collection, Iterable
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple, Protocol
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from interlay.chain.call import Call, Route, WireRequest
+from interlay.chain.call import Call, WireRequest
 from interlay.model import json
 from interlay.model.errors import DecodeError
 from interlay.model.protocols import Dialect
@@ -46,11 +47,19 @@ class Unfit(msgspec.Struct, frozen=True, gc=False):
     ``server_tools``, ``files``."""
 
 
-class _Keyed(NamedTuple):
-    """What requests of one route have alike."""
+class Keyed(NamedTuple):
+    """What the keys of one route's requests begin with, and the path that its dialect judges them by."""
 
-    target: bytes
+    begun: Hasher
     path: str
+
+
+class Hasher(Protocol):
+    """A hash under way, as ``hashlib`` makes them."""
+
+    def copy(self) -> Hasher: ...
+    def update(self, data: bytes, /) -> None: ...
+    def hexdigest(self) -> str: ...
 
 
 Pairs = list[tuple[bytes, bytes]]
@@ -71,40 +80,41 @@ def question(call: Call, *, vary_by: Collection[str] = (), secret: bytes = b"") 
     body = _body(call)
     if not isinstance(body, dict):
         return Unfit("opaque" if body is _OPAQUE else "unreadable")
-    keyed = _keyed(route, dialect, request)
+    keyed = route.keyed
+    if not isinstance(keyed, Keyed):
+        keyed = route.keyed = _keyed(dialect, request)
     if (reason := dialect.unfit(body, keyed.path)) is not None:
         return Unfit(reason)
     for name in dialect.ignored:
         body.pop(name, None)
     asked = _headers(request.fields(), dialect.telling_headers)
-    _query(request.query(), asked)
+    if query := request.query():
+        _query(query, asked)
     if userinfo := request.userinfo():
         asked.credentials.append((b"@", userinfo))
     label, on_behalf = _scope(call.identity, asked, vary_by, secret)
-    return Question(digest(keyed.target, asked.telling, on_behalf, json.encode_canonical(body)), label)
+    return Question(digest(keyed.begun, asked.telling, on_behalf, json.encode_canonical(body)), label)
 
 
-def target(*, dialect: str, method: str, origin: str, place: str) -> bytes:
-    """Where a request goes, as ``digest`` takes it."""
-    return packed(word.encode("utf-8", "surrogatepass") for word in (VERSION, dialect, method, origin, place))
+def begin(*, dialect: str, method: str, origin: str, place: str) -> Hasher:
+    """A hash that knows where a request goes; ``origin`` is scheme, host and port."""
+    where = packed(map(_bytes, (VERSION, dialect, method, origin, place)))
+    return blake2b(where, digest_size=32, usedforsecurity=False)
 
 
-def digest(target: bytes, telling: Pairs, scope: bytes, body: bytes) -> str:
+def digest(begun: Hasher, telling: Pairs, scope: bytes, body: bytes) -> str:
     """The key: 64 hexadecimal digits. ``telling`` has names and values of headers and of the query, in any order, but
-    for values of one name; ``body`` is canonical JSON."""
-    if telling:
+    for values of one name; ``body`` is canonical JSON. What was begun is left as it is."""
+    if len(telling) > 1:
         telling.sort(key=_name)
-    hashed = blake2b(
-        packed((target, packed(part for pair in telling for part in pair), scope)),
-        digest_size=32,
-        usedforsecurity=False,
-    )
+    hashed = begun.copy()
+    hashed.update(packed((scope, *itertools.chain.from_iterable(telling))) + b"\n")
     hashed.update(body)
     return hashed.hexdigest()
 
 
 def packed(parts: Iterable[bytes]) -> bytes:
-    """``parts`` in one, each after its length: other parts never give the same bytes."""
+    """``parts`` in one, each after its length, so that other parts never give the same bytes."""
     return b"".join([b"%d:%b" % (len(part), part) for part in parts])
 
 
@@ -132,12 +142,10 @@ def _body(call: Call) -> object:
 # Where it goes.
 
 
-def _keyed(route: Route, dialect: Dialect, request: WireRequest) -> _Keyed:
-    if route.keyed is None:
-        origin, path = request.location()
-        place = dialect.place(path)
-        route.keyed = _Keyed(target(dialect=dialect.name, method=request.method, origin=origin, place=place), path)
-    return cast("_Keyed", route.keyed)
+def _keyed(dialect: Dialect, request: WireRequest) -> Keyed:
+    origin, path = request.location()
+    place = dialect.place(path)
+    return Keyed(begin(dialect=dialect.name, method=request.method, origin=origin, place=place), path)
 
 
 # Headers and query: what is telling, and what says who asks.
@@ -248,8 +256,6 @@ def _session(cookies: bytes) -> bytes:
 
 def _query(query: bytes, asked: _Asked) -> None:
     """Adds what the query says to what the headers do."""
-    if not query:
-        return
     for piece in query.split(b"&"):
         name, _, value = piece.partition(b"=")
         if b"%" in name or b"+" in name:
@@ -273,22 +279,26 @@ def _scope(identity: Identity, asked: _Asked, vary_by: Collection[str], secret: 
     """On whose behalf a request is made, for people and for the key."""
     if identity.tenant is not None:
         asked.telling.extend(asked.suspects)
-        label, parts = f"tenant:{_plain(identity.tenant)}", [b"tenant", _bytes(identity.tenant)]
+        label, told = f"tenant:{_plain(identity.tenant)}", packed((b"tenant", _bytes(identity.tenant)))
     else:
-        presented = sorted((*asked.credentials, *asked.suspects))
-        key = secret if len(secret) <= blake2b.MAX_KEY_SIZE else blake2b(secret).digest()
-        mark = blake2b(packed(part for pair in presented for part in pair), digest_size=16, key=key).hexdigest()
-        label, parts = f"key:{mark}", [b"key", mark.encode()]
+        mark = _mark([*asked.credentials, *asked.suspects], secret)
+        label, told = f"key:{mark}", b"key" + mark.encode()
     for field in sorted(vary_by):
         value = getattr(identity, field)
-        if value is None:
-            label += f"|{field}"
-            parts += (_bytes(field), b"")
-            continue
-        words = sorted(set(value)) if field == "tags" else [value]
-        label += f"|{field}=" + ",".join(map(_plain, words))
-        parts += (_bytes(field), packed(map(_bytes, words)) or b"none")
-    return label, packed(parts)
+        label, told = f"{label}|{field}", packed((told, _bytes(field)))
+        if value is not None:
+            words = sorted(set(value)) if field == "tags" else [value]
+            label = f"{label}={','.join(map(_plain, words))}"
+            told += packed((b"", *map(_bytes, words)))
+    return label, told
+
+
+def _mark(credentials: Pairs, secret: bytes) -> str:
+    """A digest of credentials, 32 hexadecimal digits, by which nobody finds them out without ``secret``."""
+    if len(credentials) > 1:
+        credentials.sort()
+    key = secret if len(secret) <= blake2b.MAX_KEY_SIZE else blake2b(secret).digest()
+    return blake2b(packed(itertools.chain.from_iterable(credentials)), digest_size=16, key=key).hexdigest()
 
 
 def _plain(word: str) -> str:

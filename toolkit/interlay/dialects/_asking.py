@@ -12,6 +12,8 @@ SERVER_TOOLS: Final = "server_tools"
 FILES: Final = "files"
 
 GATEWAYS: Final[tuple[str, ...]] = (
+    "anthropic-beta",  # passed on to Anthropic
+    "x-anthropic-beta",
     "azureml-model-deployment",  # Azure: which of an endpoint's deployments answers
     "extra-parameters",  # Azure AI: whether members that it does not know are dropped, passed on or refused
     "cf-aig-",  # Cloudflare's gateway
@@ -28,20 +30,32 @@ GATEWAYS: Final[tuple[str, ...]] = (
     "x-ms-oai-",  # Azure: the deployment that makes images
     "x-portkey-config",  # Portkey: where the request goes, and by which rules
     "x-portkey-custom-host",
+    "x-portkey-metadata",
     "x-portkey-provider",
     "x-portkey-virtual-key",
+    "x-portkey-azure-",
+    "x-portkey-cache-",
+    "x-portkey-huggingface-",
+    "x-portkey-vertex-",
+    "x-tfy-metadata",  # TrueFoundry: where the request goes
+    "x-litellm-tags",  # LiteLLM: the same
 )
 """Headers by which hosts between us and a model are told what to do with a request."""
 
 _KINDS: Final = frozenset(("function", "custom"))
-_ELSEWHERE: Final = re.compile(r"(?!data:)[a-z][a-z0-9+.-]*:/?/?\S+\Z", re.IGNORECASE)
+_ELSEWHERE: Final = re.compile(r"[a-z][a-z0-9+.-]{0,20}+://\S+\Z", re.IGNORECASE)
 _REFERENCES: Final = frozenset(("file_id", "file_uri", "file_url", "fileId", "fileUri"))
 _DEPTH: Final = 32
 
 
 def any_set(body: Mapping[str, Any], names: Collection[str]) -> bool:
-    """Whether one of ``names`` is set in ``body``."""
-    return not body.keys().isdisjoint(names) and any(body.get(name) for name in names)
+    """Whether one of ``names`` is set in ``body``: to something, or to an object, which may be empty."""
+    return not body.keys().isdisjoint(names) and any(is_set(body.get(name)) for name in names)
+
+
+def is_set(value: Any) -> bool:
+    """Whether a member's value says that it is used. An empty object does: it takes all defaults."""
+    return bool(value) or type(value) is dict
 
 
 def runs_at_server(tools: Any, kinds: Collection[str] = _KINDS) -> bool:
@@ -60,10 +74,15 @@ def is_inline(url: Any) -> bool:
     return type(url) is str and url[:5].lower() == "data:"
 
 
+def is_elsewhere(text: str) -> bool:
+    """Whether a text is a URL and nothing else: some hosts fetch what it names."""
+    return _ELSEWHERE.match(text) is not None
+
+
 def refers(value: Any, depth: int = _DEPTH) -> bool:
-    """Whether an object that nobody knows seems to name something that stands elsewhere."""
+    """Whether an object of a kind that nobody knows seems to name something that stands elsewhere."""
     if type(value) is str:
-        return _ELSEWHERE.match(value) is not None
+        return is_elsewhere(value)
     if depth == 0:
         return True
     if type(value) is list:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from interlay.dialects._asking import FILES, GATEWAYS, SERVER_STATE, SERVER_TOOLS
+from interlay.dialects._asking import FILES, GATEWAYS, SERVER_STATE, SERVER_TOOLS, any_set
 
 IGNORED: Final = frozenset(
     (
@@ -13,20 +13,37 @@ IGNORED: Final = frozenset(
         "metadata",  # who asks, for the provider's watch on abuse
     )
 )
-TELLING_HEADERS: Final[tuple[str, ...]] = ("anthropic-beta", "anthropic-version", *GATEWAYS)
+TELLING_HEADERS: Final[tuple[str, ...]] = (
+    "anthropic-version",
+    "anthropic-organization-id",
+    "anthropic-user-profile-id",
+    "anthropic-workspace-id",
+    *GATEWAYS,
+)
 
+_STATE: Final = frozenset(
+    (
+        "container",
+        "diagnostics",  # compares with an earlier message
+        "fallback_credit_token",  # stands for an earlier message, and lapses in minutes
+        "thread",
+    )
+)
+_TOOLS: Final = frozenset(("mcp_servers",))
 _RUN_BY_CALLER: Final = ("bash_", "text_editor_", "memory_")
 """Beginnings of the names of tools that Anthropic defines and the caller runs."""
-_PLAIN: Final = frozenset(("text", "thinking", "redacted_thinking", "tool_use", "search_result"))
+_PLAIN: Final = frozenset(
+    ("text", "thinking", "redacted_thinking", "tool_use", "search_result", "tool_reference", "compaction")
+)
 _SOURCED: Final = frozenset(("image", "document"))
 _INLINE: Final = frozenset(("base64", "text"))
 
 
 def unfit(body: Mapping[str, Any]) -> str | None:
     """Why a cache may not answer a request; None where it may."""
-    if body.get("container"):
+    if any_set(body, _STATE):
         return SERVER_STATE
-    if body.get("mcp_servers") or _runs_at_server(body.get("tools")):
+    if any_set(body, _TOOLS) or _runs_at_server(body.get("tools")):
         return SERVER_TOOLS
     messages = body.get("messages")
     for message in messages if type(messages) is list else ():

@@ -16,8 +16,16 @@ TELLING_HEADERS: Final[tuple[str, ...]] = ("x-goog-user-project", "x-vertex-ai-"
 
 _STREAMED: Final = ":streamGenerateContent"
 _WHOLE: Final = ":generateContent"
-_STATE: Final = frozenset(("cachedContent", "cached_content", "modelArmorConfig", "model_armor_config"))
-"""Contents, and rules for what is let through, that stand at the provider."""
+_STATE: Final = frozenset(
+    (
+        "cachedContent",  # contents that stand at the provider
+        "cached_content",
+        "continuationToken",  # goes on where an earlier answer stopped
+        "continuation_token",
+        "modelArmorConfig",  # names rules for what is let through
+        "model_armor_config",
+    )
+)
 _FUNCTIONS: Final = frozenset(("functionDeclarations", "function_declarations"))
 _FILE: Final = frozenset(("fileData", "file_data"))
 _PLAIN: Final = frozenset(

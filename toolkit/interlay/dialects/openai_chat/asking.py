@@ -32,6 +32,8 @@ TELLING_HEADERS: Final[tuple[str, ...]] = ("openai-organization", "openai-projec
 
 _STATE: Final = frozenset(
     (
+        "agent_id",  # settings that stand at the provider
+        "assistant_id",
         "background",
         "conversation",
         "conversation_id",
@@ -48,32 +50,36 @@ _TOOLS: Final = frozenset(
         "mcp_servers",
         "plugins",  # OpenRouter
         "search_parameters",  # xAI
+        "vector_store_ids",
         "web_search",
         "web_search_options",
     )
 )
+_FILES: Final = frozenset(("file_ids", "files"))
 _SEARCHING: Final = re.compile(
-    r"(?:^|/)sonar(?:-|$)"  # Perplexity
+    r"(?:^|/|-)sonar(?:-|$)"  # Perplexity
     r"|(?:^|/)compound(?:-|$)"  # Groq
     r"|-search(?:-|$)|-deep-research(?:-|$)"  # OpenAI
-    r"|:online(?:$|:)"  # OpenRouter
+    r"|[:-]online(?:$|:)"  # OpenRouter, and Perplexity once
 )
-_KEPT: Final = re.compile(r"^@preset/|@preset/")
+_KEPT: Final = "@preset/"
 """A model's name that stands for settings which OpenRouter keeps."""
-_PLAIN: Final = frozenset(("text", "refusal", "thinking", "input_audio"))
+_PLAIN: Final = frozenset(("text", "refusal", "thinking"))
 
 
 def unfit(body: Mapping[str, Any]) -> str | None:
     """Why a cache may not answer a request; None where it may."""
-    if any_set(body, _STATE):
+    if any_set(body, _STATE) or _continues(body.get("extra_body")):
         return SERVER_STATE
+    if any_set(body, _FILES):
+        return FILES
     if any_set(body, _TOOLS) or runs_at_server(body.get("tools")):
         return SERVER_TOOLS
     model = body.get("model")
     if type(model) is str and _SEARCHING.search(model):
         return SERVER_TOOLS
     modalities = body.get("modalities")
-    if (type(model) is str and _KEPT.search(model)) or (type(modalities) is list and "audio" in modalities):
+    if (type(model) is str and _KEPT in model) or (type(modalities) is list and "audio" in modalities):
         # Spoken answers are known to later requests by an id that soon lapses.
         return SERVER_STATE
     messages = body.get("messages")
@@ -86,6 +92,12 @@ def unfit(body: Mapping[str, Any]) -> str | None:
         if type(content) is list and any(map(_elsewhere, content)):
             return FILES
     return None
+
+
+def _continues(extra: Any) -> bool:
+    """Whether a request to Gemini goes on from contents that stand there."""
+    google = extra.get("google") if type(extra) is dict else None
+    return type(google) is dict and bool(google.get("cached_content"))
 
 
 def _elsewhere(part: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from interlay.dialects._asking import FILES, GATEWAYS, refers
+from interlay.dialects._asking import FILES, GATEWAYS, is_elsewhere, refers
 
 IGNORED: Final = frozenset(
     (
@@ -18,4 +18,8 @@ TELLING_HEADERS: Final[tuple[str, ...]] = ("openai-organization", "openai-projec
 
 def unfit(body: Mapping[str, Any]) -> str | None:
     """Why a cache may not answer a request; None where it may. Some hosts fetch what an input names by its URL."""
-    return FILES if refers(body.get("input")) else None
+    inputs = body.get("input")
+    for each in inputs if type(inputs) is list else (inputs,):
+        if is_elsewhere(each) if type(each) is str else type(each) is dict and refers(each):
+            return FILES
+    return None

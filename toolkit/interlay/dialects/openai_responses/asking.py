@@ -21,17 +21,22 @@ IGNORED: Final = frozenset(
     (
         "stream",  # the form of the answer
         "stream_options",  # padding of its stream
-        "user",  # who asks, for the provider's watch on abuse
-        "safety_identifier",  # its successor
-        "metadata",  # labels for the provider's own list of calls
-        "prompt_cache_key",  # where the provider looks for a prompt that it has read before
-        "prompt_cache_retention",  # how long it remembers that
     )
 )
+"""Who asks, labels and where prompts are remembered cannot change what a model says, but the answer repeats them:
+``user``, ``safety_identifier``, ``metadata``, ``prompt_cache_key``. Nobody is to read another's."""
 TELLING_HEADERS: Final[tuple[str, ...]] = ("openai-organization", "openai-project", "openai-beta", *GATEWAYS)
 
-_STATE: Final = frozenset(("background", "conversation", "previous_response_id", "prompt"))
-"""A prompt is a template that OpenAI keeps."""
+_STATE: Final = frozenset(
+    (
+        "background",
+        "conversation",
+        "previous_response_id",
+        "prompt",  # a template that OpenAI keeps
+    )
+)
+_PROMPT_CACHE: Final = frozenset(("prewarm", "comparison_response_id"))
+"""Options by which a request says nothing, or is told of another one."""
 _TOOLS: Final = frozenset(("plugins", "search_parameters"))
 _SEARCHING: Final = re.compile(r"-search(?:-|$)|-deep-research(?:-|$)|:online(?:$|:)")
 _WHOLE: Final = frozenset(
@@ -40,12 +45,13 @@ _WHOLE: Final = frozenset(
 """Items that say all there is to them."""
 _SEALED: Final = frozenset(("reasoning", "compaction"))
 """Items that do so where they carry their contents, sealed; else the provider looks them up."""
-_PLAIN: Final = frozenset(("input_text", "output_text", "text", "refusal", "input_audio"))
+_PLAIN: Final = frozenset(("input_text", "output_text", "text", "refusal"))
 
 
 def unfit(body: Mapping[str, Any]) -> str | None:
     """Why a cache may not answer a request; None where it may."""
-    if any_set(body, _STATE):
+    options = body.get("prompt_cache_options")
+    if any_set(body, _STATE) or (type(options) is dict and any_set(options, _PROMPT_CACHE)):
         return SERVER_STATE
     if any_set(body, _TOOLS) or runs_at_server(body.get("tools")):
         return SERVER_TOOLS
