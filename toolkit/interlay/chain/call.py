@@ -68,7 +68,17 @@ class WireRequest(Protocol):
 class Route:
     """What is known of a request from its method and URL alone. Made once for each, and shared."""
 
-    __slots__ = ("asks_usage", "dialect", "keyed", "may_be_signed", "operation", "provider", "server", "target")
+    __slots__ = (
+        "asks_usage",
+        "dialect",
+        "keyed",
+        "may_be_signed",
+        "may_stream",
+        "operation",
+        "provider",
+        "server",
+        "target",
+    )
 
     def __init__(
         self,
@@ -90,6 +100,8 @@ class Route:
         """Whether the host's streams report usage only when asked, and take the option."""
         self.may_be_signed = may_be_signed
         """Whether a request may carry a signature over its body."""
+        self.may_stream = dialect is not None and dialect.outline(b"{}").streamed
+        """Whether answers stream without being asked to in the body."""
         self.keyed: object = None
         """What ``interlay.chain.key`` knows of all requests of this route."""
 
@@ -202,6 +214,10 @@ class Call:
     @property
     def streamed(self) -> bool:
         """Whether an event stream was asked for. To ask this is not to judge."""
+        body = self.request.body
+        if self._outline is None and body is not None and not self.route.may_stream and b"stream" not in body:
+            # Nearly all that is plain can be told so; an escape may hide the word.
+            return b"\\u" in body and self.glance.streamed
         return self.glance.streamed
 
     def read(self) -> bytes | None:
