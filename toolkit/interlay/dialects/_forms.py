@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from interlay.dialects._codec import Object, an_object
+from interlay.dialects._codec import Object, an_int, an_object
 from interlay.model import json
 from interlay.model.errors import DecodeError
 from interlay.model.protocols import WireEvent
@@ -24,7 +24,7 @@ encode: Final = msgspec.json.Encoder(decimal_format="number").encode
 def whole_body(body: bytes) -> Object:
     """The object that a whole answer is. Raises ``DecodeError``, for errors inside a 200 too."""
     found = an_object(json.decode_exact(body), "the response")
-    if found.get("error"):
+    if found.get("error") is not None:
         raise DecodeError("the response is an error")
     return found
 
@@ -37,7 +37,7 @@ def event_object(event: WireEvent) -> Object | None:
     if event.name == "error":
         raise DecodeError("the stream has failed")
     found = an_object(json.decode_exact(event.data), "the event")
-    if found.get("error"):
+    if found.get("error") is not None:
         raise DecodeError("the stream has failed")
     return found
 
@@ -66,6 +66,16 @@ class Repeats:
             raise DecodeError("what a stream says in pieces that nobody knows how to join")
         self._last[where] = value
 
+    def name(self, said: Object, *keys: str) -> None:
+        """Members that name the answer: empty where they are not known yet, else the same in each event."""
+        for key in keys:
+            if said.get(key) is not None:
+                self.add(key, text_of(said[key]) or None)
+
+    def put_names(self, whole: Object, *keys: str) -> None:
+        """Give an answer the names that its events had."""
+        whole |= {key: self._last[key] for key in keys if key in self._last}
+
 
 def grown(before: Any, value: Any) -> bool:
     """Whether ``value`` says all that ``before`` has said."""
@@ -74,6 +84,14 @@ def grown(before: Any, value: Any) -> bool:
     if isinstance(before, list) and isinstance(value, list):
         return len(before) <= len(value) and all(map(grown, before, value))
     return bool(before == value)
+
+
+def choices_of(value: Any, most: int) -> list[Object]:
+    """The choices of an answer, each in its own place. Raises ``DecodeError``."""
+    found = list_of(value)
+    if len(found) > most or len({an_int(each.get("index")) or 0 for each in found}) < len(found):
+        raise DecodeError("too many choices, or two in one place")
+    return found
 
 
 def is_number(value: Any) -> bool:

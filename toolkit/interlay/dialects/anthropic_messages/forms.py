@@ -55,7 +55,7 @@ def as_stream(body: bytes, _query: str) -> list[bytes]:
     content = whole.get("content")
     blocks = list_of(content) if content else []
     text_of(whole.get("stop_reason"))
-    if whole.get("type") != "message" or content is None or an_int(usage.get("output_tokens")) is None:
+    if whole.get("type") != "message" or not isinstance(content, list) or an_int(usage.get("output_tokens")) is None:
         raise DecodeError("no message")
     made: list[Object] = [{"type": "message_start", "message": {**_begun(whole), "usage": _first(usage)}}]
     inputs = _inputs.read(body).content if any("input" in block for block in blocks) else []
@@ -103,6 +103,8 @@ def _split(block: Object, given: bytes) -> tuple[Object, list[tuple[str, Object]
         return head, [("text_delta", {"text": text}) for text in _said(block, "text")] + citations
     if kind == "thinking":
         deltas = [("thinking_delta", {"thinking": text}) for text in _said(block, "thinking")]
+        if "signature" not in block:
+            return {**block, "thinking": ""}, deltas
         deltas += [("signature_delta", {"signature": text}) for text in _said(block, "signature")]
         return {**block, "thinking": "", "signature": ""}, deltas
     if "input" in block:
@@ -118,7 +120,8 @@ def _split(block: Object, given: bytes) -> tuple[Object, list[tuple[str, Object]
 
 
 def _said(block: Object, key: str) -> list[str]:
-    return [text_of(block[key])] if block.get(key) else []
+    text = text_of(block.get(key))
+    return [text] if text else []
 
 
 # Events as a body
@@ -169,6 +172,8 @@ class _Heard:
         if message is None or not self.stopped or self._open or len(self._usages) < 2:
             raise DecodeError("the stream has no end")
         text_of(message.get("stop_reason"))
+        if message.get("type") != "message":
+            raise DecodeError("no message")
         usage = self._usages[0]
         for later in self._usages[1:]:
             usage = figures.merge(usage, later)

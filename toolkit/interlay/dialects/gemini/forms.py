@@ -7,7 +7,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs
 
 from interlay.dialects._codec import Object, a_dict, an_int
-from interlay.dialects._forms import Repeats, encode, event_object, is_number, list_of, whole_body
+from interlay.dialects._forms import Repeats, choices_of, encode, event_object, is_number, list_of, whole_body
 from interlay.dialects.gemini.assembly import Assembly
 from interlay.dialects.gemini.framing import END
 from interlay.dialects.gemini.tracker import MAX_CANDIDATES, word_of
@@ -16,6 +16,7 @@ from interlay.model.protocols import WireEvent
 
 _LAST: Final = frozenset(("content", "safetyRatings", "tokenCount", "index"))
 """Members of a candidate that are joined, or of which the last counts."""
+_NAMES: Final = ("responseId", "modelVersion")
 _LOGPROBS: Final = "logprobsResult"
 
 
@@ -44,6 +45,7 @@ def as_body(events: Iterable[WireEvent]) -> bytes:
             assembly.add_chunk(chunk)
             logprobs.add(chunk)
     whole = assembly.response()
+    repeats.put_names(whole, *_NAMES)
     _see_ended(whole)
     logprobs.put_into(whole)
     return encode(whole)
@@ -56,15 +58,15 @@ def _see_ended(whole: Object) -> None:
         if not (a_dict(whole.get("promptFeedback")) or {}).get("blockReason"):
             raise DecodeError("no candidates")
         return
-    found = list_of(candidates)
-    if len(found) > MAX_CANDIDATES or any(word_of(each.get("finishReason")) is None for each in found):
+    if any(word_of(each.get("finishReason")) is None for each in choices_of(candidates, MAX_CANDIDATES)):
         raise DecodeError("a candidate has no end")
 
 
 def _look_through(chunk: Object, repeats: Repeats) -> None:
     """Refuse what assemblies would lose: of members they do not know they keep the last."""
+    repeats.name(chunk, *_NAMES)
     for key, value in chunk.items():
-        if isinstance(value, list | dict) and key not in ("candidates", "usageMetadata"):
+        if isinstance(value, list | dict) and key not in ("candidates", "usageMetadata", *_NAMES):
             repeats.add(key, value)
     candidates = chunk.get("candidates")
     for candidate in list_of(candidates) if candidates else ():

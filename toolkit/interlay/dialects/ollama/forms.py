@@ -57,8 +57,9 @@ def as_body(events: Iterable[WireEvent]) -> bytes:
         line = event_object(event)
         if line is None:
             continue
+        repeats.name(line, "model")
         for key, value in line.items():
-            if isinstance(value, list | dict) and key not in ("message", "logprobs"):
+            if isinstance(value, list | dict) and key not in ("message", "logprobs", "model"):
                 repeats.add(key, value)
         message = line.get("message")
         for key, value in an_object(message, "message").items() if message is not None else ():
@@ -71,6 +72,7 @@ def as_body(events: Iterable[WireEvent]) -> bytes:
     if not done:
         raise DecodeError("the stream has no end")
     whole = assembly.response()
+    repeats.put_names(whole, "model")
     for call in list_of(calls) if (calls := an_object(whole.get("message"), "message").get("tool_calls")) else ():
         an_object(call.get("function"), "the function")
     return encode(whole)

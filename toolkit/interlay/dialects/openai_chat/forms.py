@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from interlay.dialects._codec import Object, a_dict, a_str, an_int, an_object
-from interlay.dialects._forms import Repeats, encode, event_object, is_number, list_of, text_of, whole_body
+from interlay.dialects._forms import Repeats, choices_of, encode, event_object, is_number, list_of, text_of, whole_body
 from interlay.dialects._openai import PADDING
 from interlay.dialects.openai_chat.assembly import Assembly
 from interlay.dialects.openai_chat.tracker import DONE, MAX_CHOICES
@@ -24,6 +24,7 @@ _JOINED: Final = frozenset(
 )  # fmt: skip
 """Members of a delta that assemblies know how to join."""
 _PASSING: Final = frozenset(("delta", "message", "text", "logprobs", "index"))
+_NAMES: Final = ("id", "model")
 _COUNTED: Final = frozenset(("choices", "usage", "x_groq", *PADDING))
 
 
@@ -33,10 +34,7 @@ _COUNTED: Final = frozenset(("choices", "usage", "x_groq", *PADDING))
 def as_stream(body: bytes, _query: str) -> list[bytes]:
     """The chunks of a completion, with usage as if it had been asked for. Raises ``DecodeError``."""
     whole = whole_body(body)
-    choices = list_of(whole.get("choices"))
-    if len(choices) > MAX_CHOICES:
-        raise DecodeError("too many choices")
-    said = [_Choice(choice) for choice in choices]
+    said = [_Choice(choice) for choice in choices_of(whole.get("choices"), MAX_CHOICES)]
     chunks = _Chunks(whole)
     # All begin before one goes on: readers count choices by their first chunks.
     made = [chunks.of(choice.head()) for choice in said]
@@ -116,7 +114,7 @@ class _Choice:
 
     def _chunk(self, delta: Object, logprobs: Any = None) -> Object:
         known = {"logprobs": logprobs} if "logprobs" in self._choice else {}
-        return {"index": self._choice.get("index", 0), "delta": delta, **known, "finish_reason": None}
+        return {"index": an_int(self._choice.get("index")) or 0, "delta": delta, **known, "finish_reason": None}
 
 
 def _pieces(call: Object, index: int) -> Iterator[Object]:
@@ -154,6 +152,7 @@ def as_body(events: Iterable[WireEvent]) -> bytes:
             _look_through(chunk, repeats)
             assembly.add_chunk(chunk)
     whole = assembly.response()
+    repeats.put_names(whole, *_NAMES)
     whole["object"] = "chat.completion"
     whole["choices"] = [_finished(choice) for choice in list_of(whole["choices"])]
     _settle_usage(whole)
@@ -162,8 +161,9 @@ def as_body(events: Iterable[WireEvent]) -> bytes:
 
 def _look_through(chunk: Object, repeats: Repeats) -> None:
     """Refuse what assemblies would lose: of members they do not know they keep the last."""
+    repeats.name(chunk, *_NAMES)
     for key, value in chunk.items():
-        if isinstance(value, list | dict) and key not in _COUNTED:
+        if isinstance(value, list | dict) and key not in (*_NAMES, *_COUNTED):
             repeats.add(key, value)
     choices = chunk.get("choices")
     for choice in list_of(choices) if choices else ():

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
-from interlay.dialects._codec import Object, a_dict, an_object
-from interlay.dialects._forms import framed, list_of, text_of, whole_body
+from interlay.dialects._codec import Object, an_object
+from interlay.dialects._forms import Repeats, framed, list_of, text_of, whole_body
 from interlay.dialects.openai_responses.tracker import TERMINAL
 from interlay.model import json
 from interlay.model.errors import DecodeError
@@ -40,7 +40,7 @@ def as_stream(body: bytes, _query: str) -> list[bytes]:
     """The events of a response. Raises ``DecodeError``."""
     whole = whole_body(body)
     output, status = whole.get("output"), text_of(whole.get("status"))
-    if status not in _ENDED or not isinstance(output, list) or len(output) > _MAX_ITEMS:
+    if status not in _ENDED or not isinstance(output, list) or len(output) > _MAX_ITEMS or not _is_named(whole):
         raise DecodeError("no response, or one without an end")
     begun = {**whole, **{key: value for key, value in _LATER.items() if key in whole}}
     begun.pop("tool_usage", None)
@@ -49,6 +49,10 @@ def as_stream(body: bytes, _query: str) -> list[bytes]:
         made += _item(item, index)
     made.append({"type": f"response.{status}", "response": whole})
     return [framed(each["type"], {**each, "sequence_number": number}) for number, each in enumerate(made)]
+
+
+def _is_named(whole: Object) -> bool:
+    return bool(whole.get("object", "response") == "response")
 
 
 def _item(item: Object, index: int) -> Iterator[Object]:
@@ -137,7 +141,7 @@ _events: Final = json.Reader(_Event)
 def as_body(events: Iterable[WireEvent]) -> bytes:
     """The response that the last event has, byte for byte. Raises ``DecodeError`` for streams that have no such event,
     and where items are missing in it."""
-    items = 0
+    items, repeats = 0, Repeats()
     for event in events:
         if event.data is None:
             continue
@@ -147,16 +151,24 @@ def as_body(events: Iterable[WireEvent]) -> bytes:
             raise DecodeError("the stream has failed")
         if said.output_index is not None:
             items = max(items, said.output_index + 1)
+        if not said.response:  # a Raw that is not there is false
+            continue
+        response = an_object(json.decode(bytes(said.response)), "the response")
+        repeats.name(response, "id")
         if kind in TERMINAL:
-            return _whole(bytes(said.response), items)
+            _see_whole(response, items)
+            return bytes(said.response)
     raise DecodeError("the stream has no end")
 
 
-def _whole(response: bytes, items: int) -> bytes:
-    whole = an_object(json.decode(response), "the response")
+def _see_whole(whole: Object, items: int) -> None:
+    """Refuse what is no whole answer."""
+    for key in ("id", "model"):
+        text_of(whole.get(key))
     output = whole.get("output")
-    if whole.get("status") not in _ENDED or a_dict(whole.get("error")):
-        raise DecodeError("the response has failed")
+    if not _is_named(whole) or text_of(whole.get("status")) not in _ENDED:
+        raise DecodeError("no response, or one that has failed")
+    if whole.get("error") is not None:
+        raise DecodeError("the response is an error")
     if not isinstance(output, list) or len(output) < items:
         raise DecodeError("items are missing")
-    return response
