@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from rich.text import Text
 
+from interlay.chain.chain import Chain
 from interlay.chain.io import IO, SyncIO, drive
 from interlay.chain.layer import Role
 from interlay.cli import words
@@ -24,6 +25,8 @@ from interlay.stores.store import Store, StoreError
 T = TypeVar("T")
 
 _PASSWORD: Final = re.compile(r"(?<=//)[^/@]*@")
+_PATIENCE: Final = 30.0
+"""Seconds that a store may take for one operation."""
 _COLUMNS: Final = (
     Column("store", elastic=True, least=12),
     Column("answers", right=True),
@@ -60,10 +63,17 @@ def stores(spec: str | None, config: str | None) -> list[Opened]:
     if spec is not None:
         return [_only(_shown(spec), _open(spec))]
     assert config is not None
-    caches = [layer for layer in configured(config)[1].chain().layers if getattr(layer, "role", None) is Role.CACHE]
-    found = [_only(words.clean(config), layer.store) for layer in caches if hasattr(layer, "store")]
+    return stores_in(configured(config)[1].chain(), words.clean(config))
+
+
+def stores_in(chain: Chain, name: str) -> list[Opened]:
+    """The stores of a chain's caches. Raises ``Failed`` where there is none that others can look into."""
+    caches: list[Any] = [layer for layer in chain.layers if layer.role is Role.CACHE]
+    found = [_only(name, cache.store) for cache in caches if hasattr(cache, "store")]
     if not found:
-        raise Failed(f"{config} has no cache", help="--store SPEC names a store", exit_code=2)
+        raise Failed(
+            f"{name} has no cache", help="in a configuration: chain: [cache: {store: 'disk:answers'}]", exit_code=2
+        )
     return found
 
 
@@ -88,6 +98,28 @@ def _only(name: str, store: Store) -> Opened:
 
 def _shown(spec: str) -> str:
     return words.clean(_PASSWORD.sub("", spec))
+
+
+def be_patient(store: Any) -> None:
+    """Let a store take as long as it needs: a command has the time that a call has not, and pays for what is lost."""
+    if hasattr(store, "budget"):
+        store.budget = _PATIENCE
+    for inner in (getattr(store, name, None) for name in ("store", "near", "far")):
+        if inner is not None:
+            be_patient(inner)
+
+
+def holds(opened: Opened, key: str) -> bool:
+    """Whether there is something for a key. Raises ``Failed``."""
+    return _ask(opened.name, _Asking(opened.store, key).work) is not None
+
+
+class _Asking(NamedTuple):
+    store: Store
+    key: str
+
+    async def work(self, io: IO) -> bytes | None:
+        return await self.store.get(io, self.key)
 
 
 def inmost(store: Any) -> Any:

@@ -9,7 +9,7 @@ import queue
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
@@ -22,11 +22,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from interlay.chain.chain import Chain
-from interlay.chain.layer import Role
 from interlay.chain.recorder import Observe
 from interlay.cli import words
 from interlay.cli.check import configured
 from interlay.cli.options import Failed
+from interlay.cli.stored import Opened, be_patient, holds, stores_in
 from interlay.cli.terminal import Terminal
 from interlay.entry import process
 from interlay.entry.clients import wrap
@@ -70,6 +70,7 @@ class Tally:
         """Why some were passed by, refused or failed."""
         self.spent = Decimal(0)
         self.unpriced = 0
+        self._made: list[str] = []
         self._lock = threading.Lock()
 
     def add(self, record: Record | None, trouble: str) -> None:
@@ -77,6 +78,8 @@ class Tally:
         kind, reason = ("failed", trouble) if record is None else _became(record)
         with self._lock:
             self.counts[kind] += 1
+            if kind == "made" and record is not None and record.key is not None:
+                self._made.append(record.key)
             if reason:
                 self.reasons[reason] += 1
             if record is not None and record.cost is not None:
@@ -84,6 +87,14 @@ class Tally:
                     self.unpriced += 1
                 else:
                     self.spent = EXACT.add(self.spent, record.cost.amount)
+
+    def look(self, stores: Sequence[Opened]) -> None:
+        """See whether what was made is there: what was filtered is not kept, nor what the store has no room for."""
+        lost = sum(1 for key in self._made if not any(holds(store, key) for store in stores))
+        if lost:
+            self.counts["made"] -= lost
+            self.counts["passed"] += lost
+            self.reasons["the cache did not keep it"] += lost
 
     def told(self) -> dict[str, Any]:
         """For programs; money as a string."""
@@ -133,6 +144,7 @@ def warm_from(
             wrap(client, chain.made)
             _ask_all(client, library, questions, concurrency, tally, bar)
             process.flush(_FLUSH)  # answers are stored off their callers' path
+            tally.look(chain.stores)
     finally:
         process.setup(journal=False, export=False, prometheus=False, tracer_provider=False, meter_provider=False)
     if as_json:
@@ -145,6 +157,7 @@ def warm_from(
 
 class _Configured(NamedTuple):
     made: Chain
+    stores: list[Opened]
     process: dict[str, Any]
 
 
@@ -153,10 +166,11 @@ def _chain(config: str | None) -> _Configured:
     file, found = configured(config)
     ear = Observe(lambda record: _heard.get([]).append(record), inline=True)
     chain = Chain(*found.parts, ear, as_given=found.as_given)
-    if not chain.owns(Role.CACHE):
-        raise Failed(f"{file} has no cache that could be filled", help="chain: [cache: {}]", exit_code=2)
+    opened = stores_in(chain, words.clean(file))
+    for each in opened:
+        be_patient(each.store)
     journal = True if found.journal is None else found.journal
-    return _Configured(chain, {"journal": journal, "contents": found.contents, "prices": found.prices})
+    return _Configured(chain, opened, {"journal": journal, "contents": found.contents, "prices": found.prices})
 
 
 def _library() -> ModuleType:

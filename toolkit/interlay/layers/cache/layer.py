@@ -18,6 +18,7 @@ from interlay.chain.stream import Stream
 from interlay.layers.cache.answers import BODY, Answer, Asked, asked_by, give
 from interlay.layers.cache.flight import Flight
 from interlay.layers.cache.settings import seal_of, secret_of, time_of, words_of
+from interlay.layers.rehearsal import CacheRehearsal, bound_of
 from interlay.model import caching
 from interlay.model.arguments import is_number, shown
 from interlay.model.caching import Directives
@@ -439,6 +440,20 @@ class Cache:
         return True, None
 
     # What people do with it.
+
+    def rehearse(self) -> CacheRehearsal:
+        """What it would have done about recorded calls, as ``interlay backtest`` asks: no store is looked into."""
+        return CacheRehearsal(
+            ttl=self.ttl,
+            stale_while_revalidate=self.stale_while_revalidate,
+            stale_if_error=self.stale_if_error,
+            max_temperature=self.max_temperature,
+            vary_by=self.vary_by,
+            single_flight=self.single_flight,
+            shared=not isinstance(self.store, MemoryStore),
+            max_bytes=bound_of(self.store),
+            shadow=self.mode == "shadow",
+        )
 
     def forget(
         self,

@@ -8,6 +8,7 @@ end each time. ``Backtest`` leads a journal's records through the rehearsals of 
 from interlay.layers.rehearsal.backtest import Backtest as Backtest
 from interlay.layers.rehearsal.backtest import Side as Side
 from interlay.layers.rehearsal.cache import CacheRehearsal as CacheRehearsal
+from interlay.layers.rehearsal.cache import bound_of as bound_of
 from interlay.layers.rehearsal.parts import Decision as Decision
 from interlay.layers.rehearsal.parts import Rehearsal as Rehearsal
 from interlay.layers.rehearsal.past import Past as Past
