@@ -34,7 +34,7 @@ UNCOUNTED = ["openai-chat-stream-01.0", "openai-chat-stream-02.0", "openai-chat-
 
 def counted(usage: Usage | None) -> list[Any] | None:
     """All of usage but the provider's own object, in which members may stand in another order."""
-    return usage and [getattr(usage, field) for field in Usage.__struct_fields__ if field != "raw"]
+    return None if usage is None else [getattr(usage, field) for field in Usage.__struct_fields__ if field != "raw"]
 
 
 def known(tracker: Tracker) -> list[Any]:
@@ -58,15 +58,15 @@ def of_events(codec: Codec, events: list[WireEvent]) -> list[Any]:
 
 
 def said(response: ChatResponse) -> Any:
-    """The canonical answer without what trackers tell of it, some of it more exactly. Texts that follow one another are one:
-    in a stream nothing stands between them."""
+    """The canonical answer without what trackers tell of it, some of it more exactly. Texts that follow one another are
+    one: in a stream nothing stands between them."""
     plain = bare(response)
     plain.usage = plain.id = plain.model = None
     for choice in plain.choices:
         parts: list[Any] = []
         for part in choice.message.content:
             last = parts[-1] if parts else None
-            if isinstance(part, Text | Reasoning) and type(part) is type(last) and is_text(part) and is_text(last):
+            if is_text(part) and is_text(last) and type(part) is type(last):
                 parts[-1] = structs.replace(last, text=last.text + part.text)
             else:
                 parts.append(part)
@@ -74,9 +74,9 @@ def said(response: ChatResponse) -> Any:
     return plain
 
 
-def is_text(part: Text | Reasoning) -> bool:
+def is_text(part: Any) -> bool:
     """Whether a part is nothing but text."""
-    return part == type(part)(text=part.text)
+    return isinstance(part, Text | Reasoning) and part == type(part)(text=part.text)
 
 
 def check_stream(codec: Codec, body: bytes, made: list[bytes], cuts: list[int], *, sure: bool = True) -> None:
