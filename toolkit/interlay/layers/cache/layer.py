@@ -137,9 +137,9 @@ class Cache:
         asking = question(call, vary_by=self.vary_by, secret=self._secret)
         if isinstance(asking, Unfit):
             return await self._bypass(call, next, asking.reason)
+        call.run.key = asking.key
         if self.max_temperature is not None and _temperature(call) > self.max_temperature:
             return await self._bypass(call, next, "temperature")
-        call.run.key = asking.key
         visit = Visit(call, next, asking, asked_by(call), said, began, clock)
         if self.mode == "shadow":
             return await self._shadow(visit)
