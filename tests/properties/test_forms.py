@@ -65,7 +65,7 @@ def said(response: ChatResponse) -> Any:
     for choice in plain.choices:
         parts: list[Any] = []
         for part in choice.message.content:
-            last = parts[-1] if parts else None
+            last: Any = parts[-1] if parts else None
             if is_text(part) and is_text(last) and type(part) is type(last):
                 parts[-1] = structs.replace(last, text=last.text + part.text)
             else:
