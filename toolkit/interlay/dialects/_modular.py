@@ -95,6 +95,7 @@ class Sayings(Protocol):
 class ModularDialect:
     """Usage and errors, for an API that always reports usage. See ``interlay.model.protocols.Dialect``."""
 
+    plain_query: frozenset[str] = frozenset()
     _asking: Askings
     _figures: Figures
     _failures: Failures

@@ -129,6 +129,9 @@ class Dialect(Protocol):
     """Headers of a request that can change what the answer says, in lower case. One that ends in a hyphen stands for
     all that begin so."""
 
+    plain_query: frozenset[str]
+    """Pieces of a request's query that say the form of the answer alone, such as ``alt=sse``."""
+
     def place(self, path: str) -> str:
         """The path by which a request is known, whether or not its answer streams."""
         ...

@@ -30,6 +30,7 @@ class Gemini(ModularCodec):
     harmless = places.HARMLESS | places.WORDS
     ignored = asking.IGNORED
     telling_headers = asking.TELLING_HEADERS
+    plain_query = asking.PLAIN_QUERY
     streams_json = True
     """Without ``alt=sse`` a stream is a JSON array."""
 

@@ -13,6 +13,8 @@ IGNORED: Final = frozenset(
     )
 )
 TELLING_HEADERS: Final[tuple[str, ...]] = ("x-goog-user-project", "x-vertex-ai-", *GATEWAYS)
+PLAIN_QUERY: Final = frozenset(("alt=sse", "alt=json"))
+"""Streams as server-sent events, and what is so without a word."""
 
 _STREAMED: Final = ":streamGenerateContent"
 _WHOLE: Final = ":generateContent"

@@ -56,6 +56,7 @@ _TOOLS: Final = frozenset(
     )
 )
 _FILES: Final = frozenset(("file_ids", "files"))
+_MEMBERS: Final = _STATE | _TOOLS | _FILES | {"modalities", "extra_body"}
 _SEARCHING: Final = re.compile(
     r"(?:^|/|-)sonar(?:-|$)"  # Perplexity
     r"|(?:^|/)compound(?:-|$)"  # Groq
@@ -69,18 +70,14 @@ _PLAIN: Final = frozenset(("text", "refusal", "thinking"))
 
 def unfit(body: Mapping[str, Any]) -> str | None:
     """Why a cache may not answer a request; None where it may."""
-    if any_set(body, _STATE) or _continues(body.get("extra_body")):
-        return SERVER_STATE
-    if any_set(body, _FILES):
-        return FILES
-    if any_set(body, _TOOLS) or runs_at_server(body.get("tools")):
+    if not body.keys().isdisjoint(_MEMBERS) and (reason := _members(body)) is not None:
+        return reason
+    if runs_at_server(body.get("tools")):
         return SERVER_TOOLS
     model = body.get("model")
     if type(model) is str and _SEARCHING.search(model):
         return SERVER_TOOLS
-    modalities = body.get("modalities")
-    if (type(model) is str and _KEPT in model) or (type(modalities) is list and "audio" in modalities):
-        # Spoken answers are known to later requests by an id that soon lapses.
+    if type(model) is str and _KEPT in model:
         return SERVER_STATE
     messages = body.get("messages")
     for message in messages if type(messages) is list else ():
@@ -94,10 +91,19 @@ def unfit(body: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _continues(extra: Any) -> bool:
-    """Whether a request to Gemini goes on from contents that stand there."""
+def _members(body: Mapping[str, Any]) -> str | None:
+    """Why one of the members that few requests have makes a request unfit."""
+    if any_set(body, _STATE):
+        return SERVER_STATE
+    if any_set(body, _FILES):
+        return FILES
+    if any_set(body, _TOOLS):
+        return SERVER_TOOLS
+    modalities, extra = body.get("modalities"), body.get("extra_body")
+    if type(modalities) is list and "audio" in modalities:
+        return SERVER_STATE  # later requests know a spoken answer by an id, which soon lapses
     google = extra.get("google") if type(extra) is dict else None
-    return type(google) is dict and bool(google.get("cached_content"))
+    return SERVER_STATE if type(google) is dict and google.get("cached_content") else None
 
 
 def _elsewhere(part: Any) -> bool:
