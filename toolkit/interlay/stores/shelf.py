@@ -84,7 +84,7 @@ class Shelf:
         def write() -> None:
             try:
                 if epoch == self.epoch and (entry := pending.entry()) is not None:
-                    self._write(runner, entry, grace)
+                    self._write(runner, entry, grace, epoch)
             finally:
                 self._wrote(key, pending)
                 if then is not None:
@@ -130,14 +130,17 @@ class Shelf:
         except StoreError as error:
             logger.debug("a lease was not given back: %s", error)
 
-    def _write(self, runner: Runner, entry: Entry, grace: float) -> None:
+    def _write(self, runner: Runner, entry: Entry, grace: float, epoch: int) -> None:
         data = encode(entry, self._seal)
         if data is None:
             return
 
         async def body() -> None:
-            lifetime = entry.fresh_until - entry.created + grace
-            await self.store.set(SyncIO(runner), entry.key, data, lifetime=lifetime, scope=entry.scope, tags=entry.tags)
+            io, lifetime = SyncIO(runner), entry.fresh_until - entry.created + grace
+            await self.store.set(io, entry.key, data, lifetime=lifetime, scope=entry.scope, tags=entry.tags)
+            if epoch != self.epoch:
+                # What was forgotten meanwhile may have been this.
+                await self.store.delete(io, entry.key)
 
         drive(body())
 

@@ -383,6 +383,24 @@ class Cache:
         shows_usage = call.run.asked_usage or visit.asked.shows_usage
         flight.answered(response, share(response.stream), shows_usage=shows_usage)
         response.stream.on_end(self._landing(visit, flight, name, leased=leased))
+        return response if stale is None else await self._secured(visit, stale, response)
+
+    async def _secured(self, visit: Visit, stale: Entry, response: Response) -> Response:
+        """An answer that may still break off, where there is an old one to be given instead."""
+        if visit.asked.form != BODY:
+
+            async def instead(_error: WireError) -> Stream | None:
+                given = self._instead(visit, stale)
+                return None if given is None else given.stream
+
+            response.stream.recover_with(instead)
+            return response
+        try:
+            await response.buffer()
+        except WireError:
+            if (given := self._instead(visit, stale)) is None:
+                raise
+            return given
         return response
 
     def _instead(self, visit: Visit, stale: Entry | None) -> Response | None:

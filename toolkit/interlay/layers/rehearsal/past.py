@@ -15,6 +15,7 @@ _MOST_KEYS: Final = 200_000
 """Keys of which is remembered what an answer took."""
 _CONFIGURED: Final = frozenset(("temperature",))
 """Reasons for passing a cache by that are the configuration's and not the request's."""
+_BUSY: Final = frozenset((408, 429, 500, 502, 503, 504, 529))
 _FILTERED: Final = "content_filter"
 _REFRESH: Final = ("miss", "revalidating")
 NOTHING: Final = Decimal(0)
@@ -47,7 +48,7 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     keepable: bool
     """Whether it ended in an answer that may be given again."""
     failed: bool
-    """Whether the provider gave no answer, or an error for one."""
+    """Whether the provider could not answer: it was not there, or busy."""
     is_refresh: bool
     """Whether a cache made it for itself, to have an answer that is not stale."""
     only_if_cached: bool
@@ -111,7 +112,7 @@ class Reader:
             answered=answered,
             unfit=_unfit(record),
             keepable=answered or _kept(record),
-            failed=record.end == "error" and bool(record.attempts),
+            failed=_failed(record),
             is_refresh=record.cache is not None and (record.cache.outcome, record.cache.reason) == _REFRESH,
             only_if_cached=record.error is not None and record.error.type == "only_if_cached",
             size=size,
@@ -132,6 +133,11 @@ def _was_answered(record: Record) -> bool:
     if did is None or did.outcome not in ("hit", "stale") or did.shadow:
         return False
     return not any(send.billed for send in record.attempts)
+
+
+def _failed(record: Record) -> bool:
+    last = record.attempts[-1] if record.attempts else None
+    return last is not None and last.error is not None and (last.status is None or last.status in _BUSY)
 
 
 def _process(resource: dict[str, Any]) -> str:
