@@ -89,8 +89,10 @@ class TestFreshness:
         assert (found.would.sent, found.would.spent, found.would.saved) == (2, 3 * PRICE, 3 * PRICE)
 
     def test_where_the_provider_fails_an_old_answer_will_do(self) -> None:
-        failed = record(70, end="error", error=Failure(type="http_503", status=503), cost=Cost(
-            amount=Decimal(0), source="computed"))  # fmt: skip
+        busy = Failure(type="http_503", status=503)
+        refused = msgspec.structs.replace(SENT, error=busy, status=503, billed=False)
+        nothing = Cost(amount=Decimal(0), source="computed")
+        failed = record(70, end="error", error=busy, attempts=(refused,), cost=nothing)
         assert outcomes(record(0), failed, stale_if_error=30.0) == {"miss absent": 1, "stale error": 1}
         assert outcomes(record(0), failed) == {"miss absent": 2}
         # One that would have been answered well is asked for.

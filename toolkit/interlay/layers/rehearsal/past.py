@@ -137,7 +137,7 @@ def _was_answered(record: Record) -> bool:
 
 def _failed(record: Record) -> bool:
     last = record.attempts[-1] if record.attempts else None
-    return last is not None and last.error is not None and (last.status is None or last.status in _BUSY)
+    return last is not None and (last.status in _BUSY or (last.status is None and last.error is not None))
 
 
 def _process(resource: dict[str, Any]) -> str:
