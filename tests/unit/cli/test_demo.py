@@ -31,7 +31,7 @@ def told(home: Path) -> str:
 
 def test_each_call_is_a_tree_with_its_tokens_money_time_and_overhead(told: str) -> None:
     heads = [line for line in told.splitlines() if re.match("[✓✗] (chat|embeddings) ", line)]
-    assert len(heads) == 11
+    assert len(heads) == 14
     for head in heads:
         assert re.search(r"  [\d.]+ m?s   ~?\d+ > ~?\d+ tok   [~<]?\$0\.\d{6}   interlay [\d.]+ ms$", head)
     assert told.count("wait of the SDK") == 2
@@ -42,10 +42,21 @@ def test_each_call_is_a_tree_with_its_tokens_money_time_and_overhead(told: str) 
     assert max(map(len, told.splitlines())) <= 100
 
 
+def test_a_cache_gives_a_hit_a_stale_answer_and_one_answer_to_three_at_once(told: str) -> None:
+    heads = [line for line in told.splitlines() if line.startswith("= chat ")]
+    assert len(heads) == 4
+    for head in heads:
+        assert re.search(r"  [\d.]+ m?s   \$0   interlay [\d.]+ ms$", head)
+    assert told.count("cache  hit, shared") == 2
+    assert told.count("cache  hit, fresh") == 1
+    assert told.count("cache  stale, revalidating") == 1
+    assert len(re.findall("cache +miss", told)) == 3
+
+
 def test_the_sum_is_right(told: str) -> None:
-    # 22 > 3 twice, 12 > 12, 21 > 13 twice, 67 > 47, 13 > 284, 4 > 0, 13 > 208; and two streams of which nobody reported
-    # anything
-    assert "11 calls, 14 requests · 195 > 583 tokens reported · ~$0.00120613\n" in told
+    # 22 > 3 twice, 12 > 12 and three times more with the cache, 21 > 13 twice, 67 > 47, 13 > 284, 4 > 0, 13 > 208; and two
+    # streams of which nobody reported anything
+    assert "18 calls, 17 requests · 231 > 619 tokens reported · ~$0.00123313\n" in told
 
 
 def test_it_ends_with_three_lines_to_paste(told: str) -> None:
@@ -58,7 +69,7 @@ def test_its_calls_are_in_the_journal(told: str, home: Path) -> None:
     shown = interlay("show", found[1], INTERLAY_HOME=str(home))
     assert shown.returncode == 0
     assert "complete, 2 retries, streamed" in shown.stdout
-    assert len(interlay("calls", "--tag", "demo", INTERLAY_HOME=str(home)).stdout.splitlines()) == 1 + 11
+    assert len(interlay("calls", "--tag", "demo", INTERLAY_HOME=str(home)).stdout.splitlines()) == 1 + 18
 
 
 def test_it_is_told_in_ascii_where_nothing_else_can_be_shown(home: Path) -> None:

@@ -21,7 +21,7 @@ from interlay.cli.table import ascii_only
 from interlay.cli.terminal import Terminal
 from interlay.entry.process import setup
 from interlay.model.cost import total
-from interlay.telemetry.calls import FoldedCall
+from interlay.telemetry.calls import FoldedCall, fold
 
 _HELLO: Final = "Two real SDKs and an HTTP client, wrapped, against a provider on this machine: no key, no network."
 _PASTE: Final = """\
@@ -37,7 +37,7 @@ Three lines for your own program:
     "demo",
     context_settings=CONTEXT,
     help=with_examples(
-        "Make eleven calls against a local provider, with two real SDKs and an HTTP client, and show what was "
+        "Make eighteen calls against a local provider, with two real SDKs and an HTTP client, and show what was "
         "recorded.\n\n"
         "Takes some five seconds; needs no key and no network. The records go to the usual journal.",
         ("interlay demo", "the story, call by call"),
@@ -49,12 +49,14 @@ def command(settings: Settings) -> None:
     """Tell the story, a tree for each call, and what it came to."""
     # Whatever the environment says of collectors and contents: the demo stays on this machine.
     setup(contents=False, export=False, prometheus=False, tracer_provider=False, meter_provider=False)
-    terminal, told = Terminal(settings), []
+    terminal = Terminal(settings)
+    told: list[FoldedCall] = []
     terminal.print([Text(_HELLO, style="dim"), Text()])
     for title, records in tell():
-        call = FoldedCall(records)
-        told.append(call)
-        terminal.print([_plain(Text(title, style="bold"), terminal), *call_tree(call, terminal.looks), Text()])
+        calls = sorted(fold(records), key=lambda call: call.started_at)
+        told += calls
+        trees = [line for call in calls for line in call_tree(call, terminal.looks)]
+        terminal.print([_plain(Text(title, style="bold"), terminal), *trees, Text()])
     terminal.print([_plain(line, terminal) for line in (*_sums(told), Text())])
     if not settings.quiet:
         terminal.print([*_onward(told), Text(), *map(Text, _PASTE.splitlines())])

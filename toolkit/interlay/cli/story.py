@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import anthropic
@@ -14,7 +15,8 @@ import openai
 
 from interlay.entry.clients import wrap
 from interlay.entry.process import flush, last
-from interlay.entry.scope import using
+from interlay.entry.scope import carry, using
+from interlay.layers.cache import Cache
 from interlay.layers.retry import Retry
 from interlay.model.record import Record
 from interlay.testing.player import Answer, Pause, Player, Sent, Turn
@@ -22,7 +24,7 @@ from interlay.testing.recordings import Recording
 from interlay.testing.server import Server
 
 Chapter = tuple[str, list[Record]]
-"""A title, and the records of the one call it made, oldest first."""
+"""A title, and the records of the calls it made, oldest first."""
 
 _THINKS: Final = 0.2
 """Seconds until an answer begins."""
@@ -55,6 +57,8 @@ def tell() -> Iterator[Chapter]:
             wrap(ours, provider="openai")
             wrap(theirs, provider="anthropic")
             wrap(plain, provider="gemini")
+            cache = Cache(stale_while_revalidate="1m")
+            question = asked["openai-chat-stream-usage-01"]
             chapters: list[tuple[str, list[Turn | int], Callable[[], object]]] = [
                 ("a plain call", [], lambda: _whole(ours, asked["openai-chat-plain-03"])),
                 ("a stream", [], lambda: _streamed(ours, asked["openai-chat-stream-usage-01"])),
@@ -73,12 +77,17 @@ def tell() -> Iterator[Chapter]:
                  lambda: _streamed(ours, asked["openai-chat-stream-usage-01"], stop_after=3)),
                 ("a stream that is cut, which no SDK notices", [Turn(fault="cut", after=5)],
                  lambda: _streamed(ours, asked["openai-chat-stream-usage-01"])),
+                ("with a Cache: three threads ask the same at once, and one request is sent", [],
+                 lambda: _at_once(wrap(ours, cache, provider="openai"), question)),
+                ("the same again: nothing is sent", [], lambda: _streamed(ours, question)),
+                ("stale-while-revalidate: kept for a millisecond, given at once, and asked for anew beside it", [],
+                 lambda: _kept_shortly(ours, question)),
             ]  # fmt: skip
             for title, turns, call in chapters:
                 server.player.script(*turns)
                 seen = {record.id for record in last()}
-                call()
-                yield title, _new(seen)
+                expected = call()
+                yield title, _new(seen, expected if isinstance(expected, int) else 1)
 
 
 def _reach_the_loopback() -> None:
@@ -91,13 +100,13 @@ def _busy(status: int) -> Turn:
     return Turn(status=status, headers={"retry-after-ms": "120"})
 
 
-def _new(seen: set[str]) -> list[Record]:
-    """What was recorded since; a dropped stream is recorded a moment later."""
+def _new(seen: set[str], expected: int) -> list[Record]:
+    """What was recorded since; a dropped stream, and what is done beside a call, is recorded a moment later."""
     deadline = time.monotonic() + 5
     while True:
         flush(1)
         found = [record for record in reversed(last()) if record.id not in seen]
-        if found or time.monotonic() > deadline:
+        if len(found) >= expected or time.monotonic() > deadline:
             return found
         time.sleep(0.01)
 
@@ -111,6 +120,20 @@ def _streamed(client: openai.OpenAI, body: Any, resource: Any = None, stop_after
         for count, _ in enumerate(stream, 1):
             if count == stop_after:
                 return
+
+
+def _at_once(client: openai.OpenAI, body: Any) -> int:
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(carry(_streamed), client, body) for _ in range(3)]
+    return len([call.result() for call in asked])
+
+
+def _kept_shortly(client: openai.OpenAI, body: Any) -> int:
+    with using(cache={"no-cache": True, "ttl": 0.001}):
+        _streamed(client, body)
+    time.sleep(0.01)
+    _streamed(client, body)
+    return 3  # one of them is the cache's own
 
 
 def _posted(client: httpx2.Client, recording: Recording) -> None:
