@@ -54,8 +54,8 @@ def test_a_cache_gives_a_hit_a_stale_answer_and_one_answer_to_three_at_once(told
 
 
 def test_the_sum_is_right(told: str) -> None:
-    # 22 > 3 twice, 12 > 12 and three times more with the cache, 21 > 13 twice, 67 > 47, 13 > 284, 4 > 0, 13 > 208; and two
-    # streams of which nobody reported anything
+    # 22 > 3 twice, 12 > 12 and three times more with the cache, 21 > 13 twice, 67 > 47, 13 > 284, 4 > 0, 13 > 208; and
+    # two streams of which nobody reported anything
     assert "18 calls, 17 requests · 231 > 619 tokens reported · ~$0.00123313\n" in told
 
 
