@@ -53,6 +53,9 @@ def journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("home") / "journal", *retried_by_sdk(), record("d0", at=5))
 
 
+ALL = [[], *([name] for name in COMMANDS), *(["cache", name] for name in ("stats", "forget", "warm"))]
+
+
 class TestStart:
     def test_help_imports_neither_rich_nor_a_command(self) -> None:
         probe = """
@@ -66,7 +69,7 @@ print([name for name in sys.modules if name.startswith(heavy)])
         assert done.stdout.splitlines()[-1] == "[]"
 
     @pytest.mark.parametrize("option", ["-h", "--help"])
-    @pytest.mark.parametrize("command", [[], ["demo"], ["calls"], ["show"], ["run"], ["check"]])
+    @pytest.mark.parametrize("command", ALL)
     def test_help_begins_with_examples(
         self, command: list[str], option: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -75,7 +78,7 @@ print([name for name in sys.modules if name.startswith(heavy)])
         assert 2 <= text.partition("Options:")[0].count("\n    interlay ") <= 3
         assert max(map(len, text.splitlines())) <= 100
 
-    @pytest.mark.parametrize("command", [[], ["demo"], ["calls"], ["show"], ["run"], ["check"]])
+    @pytest.mark.parametrize("command", ALL)
     def test_version(self, command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         assert run([*command, "--version"]) == 0
         assert re.fullmatch(r"interlay \d+\.\d+\.\d+\n", capsys.readouterr().out)

@@ -27,8 +27,8 @@ _STORE: Final = "memory:64MB is a process's own; disk:PATH and redis://HOST are 
     help=with_examples(
         "See what caches did, forget what they keep, or fill them beforehand.",
         ("interlay cache stats --since 1d", "hits and misses, why, and what was saved"),
-        ("interlay cache forget --tag prices --store disk:answers", "forget what has a tag"),
-        ("interlay cache warm questions.jsonl --config interlay.yaml", "ask beforehand"),
+        ("interlay cache forget --tag t --store disk:answers", "forget what has a tag"),
+        ("interlay cache warm questions.jsonl", "ask beforehand"),
     ),
 )
 @common

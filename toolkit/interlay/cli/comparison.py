@@ -17,7 +17,7 @@ from interlay.layers.rehearsal import Backtest, Side
 from interlay.layers.rehearsal.backtest import Outcome
 from interlay.model.cost import plain
 
-_SUMS: Final = (Column("", least=8), Column("did", right=True), Column("would", right=True))
+_SUMS: Final = (Column("", least=8, elastic=True), Column("did", right=True), Column("would", right=True))
 _OUTCOMES: Final = (
     Column("cache", least=6),
     Column("why", least=6, elastic=True),
