@@ -16,7 +16,8 @@ from interlay.model.protocols import WireEvent
 _END: Final = b"data: [DONE]\n\n"
 _OWN: Final = ("role", "content", "refusal", "tool_calls", "function_call")
 """Members of a message that are streamed each in its own way."""
-_INNER: Final = {"function": "arguments", "custom": "input"}
+_INNER: Final = ("function", "custom")
+"""Members of a call that have its name."""
 _MAX_CALLS: Final = 4096
 _JOINED: Final = frozenset(
     ("role", "content", "refusal", "reasoning", "reasoning_content", "reasoning_details", "tool_calls",
@@ -96,13 +97,14 @@ class _Choice:
         for key in ("content", "refusal"):
             if message.get(key):
                 yield self._chunk({key: message[key]}, self._take_logprobs())
-        calls = message.get("tool_calls")
-        for index, call in enumerate(list_of(calls) if calls else ()):
-            for piece in _pieces(call, index):
-                yield self._chunk({"tool_calls": [piece]})
+        # Each whole: readers made for hosts that send calls so cannot do with pieces, and others with both.
+        calls = list_of(message["tool_calls"]) if message.get("tool_calls") else []
+        if len(calls) > _MAX_CALLS:
+            raise DecodeError("too many calls")
+        for index, call in enumerate(calls):
+            yield self._chunk({"tool_calls": [{**call, "index": index}]})
         if function := message.get("function_call"):
-            for piece in _split(an_object(function, "the function"), "arguments"):
-                yield self._chunk({"function_call": piece})
+            yield self._chunk({"function_call": an_object(function, "the function")})
 
     def end(self) -> Object:
         others = {key: value for key, value in self._choice.items() if key not in _PASSING}
@@ -115,26 +117,6 @@ class _Choice:
     def _chunk(self, delta: Object, logprobs: Any = None) -> Object:
         known = {"logprobs": logprobs} if "logprobs" in self._choice else {}
         return {"index": an_int(self._choice.get("index")) or 0, "delta": delta, **known, "finish_reason": None}
-
-
-def _pieces(call: Object, index: int) -> Iterator[Object]:
-    """A call of a tool: its head, then its arguments."""
-    if index >= _MAX_CALLS:
-        raise DecodeError("too many calls")
-    kind = next((kind for kind in _INNER if isinstance(call.get(kind), dict)), None)
-    if kind is None:
-        yield {"index": index, **{key: value for key, value in call.items() if key != "index"}}
-        return
-    head, *rest = _split(call[kind], _INNER[kind])
-    yield {"index": index, **{key: value for key, value in call.items() if key != "index"}, kind: head}
-    for piece in rest:
-        yield {"index": index, kind: piece}
-
-
-def _split(inner: Object, key: str) -> list[Object]:
-    if not isinstance(inner.get(key), str) or not inner[key]:
-        return [inner]
-    return [{**inner, key: ""}, {key: inner[key]}]
 
 
 # Chunks as a body
