@@ -164,11 +164,10 @@ def _scope(identity: Identity, asked: Asked, vary_by: Collection[str], secret: b
         scope, told = f"key:{mark}", b"key" + mark.encode()
     for field in sorted(vary_by) if vary_by else ():
         value = getattr(identity, field)
-        scope, told = f"{scope}|{field}", packed((told, _bytes(field)))
-        if value is not None:
-            words = sorted(set(value)) if field == "tags" else [value]
+        words = sorted(set(value)) if field == "tags" else [value] if value is not None else []
+        scope, told = f"{scope}|{field}", packed((told, _bytes(field), *map(_bytes, words)))
+        if words:
             scope = f"{scope}={','.join(map(_word, words))}"
-            told += packed((b"", *map(_bytes, words)))
     return scope, told
 
 
