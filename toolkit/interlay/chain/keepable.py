@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
@@ -59,13 +59,19 @@ def reason_not_to_keep(
         return "error"
     if not tracker.ended_well:
         return "cut" if streamed else "unreadable"
-    if not isinstance(dialect, Codec):
+    codec = _codec(dialect)
+    if codec is None:
         return _of_words(tracker)
     try:
-        answer = dialect.assemble(list(events or ())) if streamed else dialect.decode_response(body or b"")
+        answer = codec.assemble(list(events or ())) if streamed else codec.decode_response(body or b"")
     except DecodeError:
         return "unreadable"
     return _of_answer(answer)
+
+
+def _codec(dialect: Dialect) -> Codec | None:
+    """Asking for all that a protocol has takes thirty microseconds; one member that no other has will do."""
+    return cast("Codec", dialect) if hasattr(dialect, "assemble") else None
 
 
 def _is_object(body: bytes) -> bool:

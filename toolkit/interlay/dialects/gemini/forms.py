@@ -100,9 +100,10 @@ class _Logprobs:
 
 def _joined(known: Any, value: Any) -> Any:
     if known is None:
-        return value
+        return list(value) if isinstance(value, list) else value
     if isinstance(known, list) and isinstance(value, list):
-        return known + value
+        known += value
+        return known
     if is_number(known) or known != value:
         raise DecodeError("log-probabilities that nobody knows how to join")
     return known

@@ -90,6 +90,8 @@ class _Choice:
         self._members: Object = {}
         self._message: Object = {}
         self._texts: dict[str, list[str]] = {}
+        self._logprobs: Object = {}
+        """Its lists are its own, and go on where the last ended."""
         self._calls: list[_Call] = []
         self._at: dict[int, _Call] = {}
 
@@ -99,7 +101,7 @@ class _Choice:
             if key in ("delta", "message") or (key == "text" and delta is not None):
                 continue
             if key == "logprobs" and isinstance(value, dict):
-                _extend(self._members, key, value)
+                self._add_logprobs(value)
             elif value is not None or key not in self._members:
                 self._members[key] = value
         if isinstance(delta, dict):
@@ -113,7 +115,20 @@ class _Choice:
             message[key] = "".join(pieces)
         if self._calls:
             message["tool_calls"] = [call.whole() for call in self._calls]
-        return {**self._members, "message": message}
+        members = dict(self._members)
+        if members.get("logprobs") is self._logprobs:
+            own = self._logprobs.items()
+            members["logprobs"] = {key: list(items) if isinstance(items, list) else items for key, items in own}
+        return {**members, "message": message}
+
+    def _add_logprobs(self, value: Object) -> None:
+        self._members["logprobs"] = self._logprobs
+        for name, items in value.items():
+            before = self._logprobs.get(name)
+            if isinstance(items, list) and isinstance(before, list):
+                before += items
+            elif items is not None or name not in self._logprobs:
+                self._logprobs[name] = list(items) if isinstance(items, list) else items
 
     def _add_delta(self, delta: Object) -> None:
         message = self._message
@@ -235,18 +250,6 @@ def _name(piece: Object) -> str | None:
     function = piece.get("function")
     name = function.get("name") if isinstance(function, dict) else None
     return name if isinstance(name, str) and name else None
-
-
-def _extend(members: Object, key: str, value: Object) -> None:
-    """Lists of log-probabilities go on where the last ended."""
-    known = members.get(key)
-    known = members[key] = dict(known) if isinstance(known, dict) else {}
-    for name, items in value.items():
-        if isinstance(items, list):
-            before = known.get(name)
-            known[name] = [*before, *items] if isinstance(before, list) else list(items)
-        elif items is not None or name not in known:
-            known[name] = items
 
 
 def _joined_parts(known: Any, pieces: list[Any]) -> list[Any]:
