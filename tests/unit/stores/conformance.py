@@ -100,6 +100,20 @@ class Conformance:
 
         run(work)
 
+    def test_says_how_long_it_will_be_there(self, bench: Bench, run: Callable[..., object]) -> None:
+        async def work(io: IO) -> None:
+            assert await bench.store.find(io, KEY) is None
+            await bench.store.set(io, KEY, b"value", lifetime=HOUR)
+            bench.pass_(600)
+            found = await bench.store.find(io, KEY)
+            assert found is not None
+            assert found.value == b"value"
+            assert 2700 < found.rest <= 3000, "this may be a slow machine"
+            bench.pass_(3100)
+            assert await bench.store.find(io, KEY) is None
+
+        run(work)
+
     def test_setting_again_begins_a_new_lifetime(self, bench: Bench, run: Callable[..., object]) -> None:
         async def work(io: IO) -> None:
             await bench.store.set(io, KEY, b"old", lifetime=60)

@@ -17,7 +17,7 @@ from interlay.chain.runner import Runner
 from interlay.model.errors import ConfigError
 from interlay.stores import guarded
 from interlay.stores.guarded import GuardedStore
-from interlay.stores.store import StoreError
+from interlay.stores.store import Found, StoreError
 
 __all__ = ["run"]
 
@@ -69,6 +69,11 @@ class Shaky(MemoryBench):
         self.asked += 1
         await self.reads()
         return await self.store.get(io, key)
+
+    async def find(self, io: IO, key: str) -> Found | None:
+        self.asked += 1
+        await self.reads()
+        return await self.store.find(io, key)
 
     async def set(
         self, io: IO, key: str, value: bytes, *, lifetime: float, scope: str = "", tags: Iterable[str] = ()

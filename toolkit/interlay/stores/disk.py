@@ -18,7 +18,7 @@ from interlay.chain.io import IO
 from interlay.chain.segments import open_folder
 from interlay.model.arguments import is_count, is_number, shown
 from interlay.model.errors import ConfigError
-from interlay.stores.store import LONGEST, LONGEST_LEASE, Stats, StoreError, labels, wanted
+from interlay.stores.store import LONGEST, LONGEST_LEASE, Found, Stats, StoreError, labels, wanted
 
 try:
     import diskcache
@@ -206,14 +206,15 @@ class DiskStore:
     async def get(self, io: IO, key: str) -> bytes | None:
         name = _key(key)
 
-        def work(cache: _Cache) -> bytes | None:
-            try:
-                found: bytes | None = cache.get(name)
-            except sqlite3.OperationalError as error:
-                if hasattr(error, "sqlite_errorcode"):
-                    raise
-                return None  # Python's own: a row has text that is none
-            return found
+        return await self._aside(io, lambda cache: _looked_up(cache, name)[0])
+
+    async def find(self, io: IO, key: str) -> Found | None:
+        name = _key(key)
+
+        def work(cache: _Cache) -> Found | None:
+            value, ends = _looked_up(cache, name)
+            left = float(ends) - time.time() if isinstance(ends, int | float) else 0.0
+            return Found(value, left) if value is not None and left > 0 else None
 
         return await self._aside(io, work)
 
@@ -380,6 +381,17 @@ def _forget(cache: _Cache, words: tuple[str, ...], older_than: float | None) -> 
             (last, *values, *found, rows[-1][0]),
         ).rowcount
         last = rows[-1][0]
+
+
+def _looked_up(cache: _Cache, name: bytes) -> tuple[bytes | None, object]:
+    """What a row holds, and when it ends."""
+    try:
+        found: tuple[bytes | None, object] = cache.get(name, expire_time=True)
+    except sqlite3.OperationalError as error:
+        if hasattr(error, "sqlite_errorcode"):
+            raise
+        return None, None  # Python's own: a row has text that is none
+    return found
 
 
 def _lease(cache: _Cache, name: bytes, owner: bytes, lifetime: float) -> bool:

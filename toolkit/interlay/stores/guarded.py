@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from interlay.chain.io import IO, SyncIO, drive
 from interlay.model.arguments import is_number, shown
 from interlay.model.errors import ConfigError, WireTimeout
-from interlay.stores.store import Stats, Store, StoreError
+from interlay.stores.store import Found, Stats, Store, StoreError
 
 logger = logging.getLogger("interlay.stores")
 
@@ -26,7 +26,7 @@ _PROBE: Final = "interlay probe"
 class GuardedStore:
     """Another store, of which a call gets an answer in time or none.
 
-    ``get``, ``set``, ``lease`` and ``release`` raise nothing. The first one that fails, or takes longer than
+    ``get``, ``find``, ``set``, ``lease`` and ``release`` raise nothing. The first one that fails, or takes longer than
     ``budget``, is the last that waits: until a trial succeeds nothing is asked of the store. Trials are made on the
     runner's thread, after a second first, then after twice as long each time up to half a minute, and only while calls
     come. A store that cannot be written to, because it is full, is still read. While a store is not to be had
@@ -58,6 +58,12 @@ class GuardedStore:
             self._try_again(io, self._reading, lambda probe: self.store.get(probe, _PROBE))
             return None
         return await self._within(io, lambda: self.store.get(io, key), self._reading, None)
+
+    async def find(self, io: IO, key: str) -> Found | None:
+        if self._reading.pause:
+            self._try_again(io, self._reading, lambda probe: self.store.get(probe, _PROBE))
+            return None
+        return await self._within(io, lambda: self.store.find(io, key), self._reading, None)
 
     async def set(
         self, io: IO, key: str, value: bytes, *, lifetime: float, scope: str = "", tags: Iterable[str] = ()

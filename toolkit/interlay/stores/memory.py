@@ -17,7 +17,7 @@ import msgspec
 from interlay.chain.io import IO
 from interlay.model.arguments import is_count, shown
 from interlay.model.errors import ConfigError
-from interlay.stores.store import LONGEST, LONGEST_LEASE, Stats, labels, wanted
+from interlay.stores.store import LONGEST, LONGEST_LEASE, Found, Stats, labels, wanted
 
 G = TypeVar("G", str, float)
 
@@ -99,6 +99,14 @@ class MemoryStore:
                 return None
             self._items.move_to_end(key)
             return item.value
+
+    async def find(self, io: IO, key: str) -> Found | None:
+        value = await self.get(io, key)
+        with self._lock:
+            item = self._items.get(key)
+            if item is None or item.value is not value:
+                return None
+            return Found(value, item.expires - self._clock())
 
     async def set(
         self, io: IO, key: str, value: bytes, *, lifetime: float, scope: str = "", tags: Iterable[str] = ()

@@ -27,6 +27,14 @@ class Stats(NamedTuple):
     """With all that the store needs to find them again."""
 
 
+class Found(NamedTuple):
+    """What a store gives, and for how long."""
+
+    value: bytes
+    rest: float
+    """Seconds of its lifetime that are left."""
+
+
 class Store(Protocol):
     """Keeps bytes, in both colours: what has to wait does so through ``io``.
 
@@ -36,6 +44,10 @@ class Store(Protocol):
 
     async def get(self, io: IO, key: str) -> bytes | None:
         """What was set for ``key`` last, if it is still there and its lifetime is not over."""
+        ...
+
+    async def find(self, io: IO, key: str) -> Found | None:
+        """The same, and how long it will be there."""
         ...
 
     async def set(
