@@ -132,14 +132,17 @@ def test_what_a_program_emits_is_the_table_less_what_is_to_come(tmp_path: Path) 
     server = Prometheus(tmp_path, telemetry.port)
     try:
         for script in ((200,), (429, 200), (400,), (Body(OPENAI_EVENTS),)):
-            client = interlay.wrap(Wire(*script).for_openai(max_retries=0), interlay.Retry(attempts=2))
+            client = interlay.wrap(
+                Wire(*script).for_openai(max_retries=0), interlay.Retry(attempts=2), interlay.Cache()
+            )
             streams = isinstance(script[0], Body)
-            with suppress(openai.APIError):
-                answer: Any = client.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES, stream=streams)
-                for _ in answer if streams else ():
+            for _ in ("asked", "asked again"):
+                with suppress(openai.APIError):
+                    answer: Any = client.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES, stream=streams)
+                    for _ in answer if streams else ():
+                        pass
+                while not interlay.flush(5).done:
                     pass
-            while not interlay.flush(5).done:
-                pass
         everything = _table((*ins.OURS, *ins.conventional("genai-1.41").all()))
         to_come = _table(ins.TO_COME)
         deadline, seen = time.monotonic() + PATIENCE, set[str | None]()

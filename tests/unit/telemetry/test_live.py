@@ -30,7 +30,7 @@ from tests.unit.entry.wires import ANTHROPIC_EVENTS, MESSAGES, OPENAI_EVENTS, Bo
 from tests.unit.telemetry.exchanges import used
 
 import interlay
-from interlay import Retry
+from interlay import Cache, Retry
 from interlay.chain.call import Call, Response
 from interlay.chain.layer import Next, Role
 from interlay.chain.recorder import Guarded
@@ -291,6 +291,40 @@ def test_what_a_layer_did_and_whom_it_points_to(app: App) -> None:
     (link,) = call.links
     assert (f"{link.context.trace_id:032x}", f"{link.context.span_id:016x}") == ("ab" * 16, "cd" * 8)
     assert dict(link.attributes or {}) == {"interlay.link.reason": "follower", "interlay.link.record.id": "a" * 20}
+
+
+def test_a_hit_points_at_the_call_that_made_its_answer(app: App) -> None:
+    client = app.client(parts=(Cache(),))
+    with app.tracer.start_as_current_span("asks first") as first:
+        ask(client)
+    with app.tracer.start_as_current_span("asks again") as second:
+        ask(client)
+    made, hit = (span for span in app.spans if span.name == "interlay.call")
+    (chat,) = (span for span in app.spans if span.name.startswith("chat "))
+    assert [told(span)["interlay.cache.outcome"] for span in (made, hit)] == ["miss", "hit"]
+    assert [told(span)["interlay.cache.reason"] for span in (made, hit)] == ["absent", "fresh"]
+    assert [span.parent and span.parent.span_id for span in (made, chat, hit)] == [
+        context_of(first).span_id, context_of(made).span_id, context_of(second).span_id,
+    ]  # fmt: skip
+    (link,) = hit.links
+    assert (link.context.trace_id, link.context.span_id) == (context_of(made).trace_id, context_of(made).span_id)
+    assert told(hit)["interlay.cache.producer.id"] == told(made)["interlay.record.id"]
+    # Its tokens and its money are told once, by the exchange that was billed.
+    assert [told(span).get("gen_ai.usage.output_tokens") for span in (made, chat, hit)] == [None, 2, None]
+    assert told(hit)["interlay.cost.saved_usd"] == told(chat)["interlay.cost.usd"] > 0
+    assert told(hit)["interlay.call.cost.usd"] == 0
+
+
+def test_a_stale_answer_and_its_refresh_are_told_apart(app: App) -> None:
+    client = app.client(parts=(Cache(ttl=0, stale_while_revalidate="1h"),))
+    ask(client)
+    assert interlay.flush(30).pending == 0
+    ask(client)
+    calls = [told(span) for span in app.spans if span.name == "interlay.call"]
+    assert sorted((call["interlay.cache.outcome"], call["interlay.cache.reason"]) for call in calls) == [
+        ("miss", "absent"), ("miss", "revalidating"), ("stale", "revalidating"),
+    ]  # fmt: skip
+    assert sorted(call["interlay.outcome"] for call in calls) == ["cache_hit", "ok", "ok"]
 
 
 # Streams.

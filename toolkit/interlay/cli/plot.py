@@ -55,6 +55,7 @@ def _drawn(library: _Library, timeline: Timeline, kind: Kind) -> bytes:
     above, below = figure.subplots(2, 1, sharex=True)
     for axes, title in ((above, "answered by the cache, %"), (below, "spent, $")):
         axes.set_title(title, loc="left", fontsize=10)
+        axes.margins(x=0.01)
         axes.grid(visible=True, color="#e5e7eb", linewidth=0.8)
         axes.spines[["top", "right"]].set_visible(False)
     for label, style, answered, spent in (

@@ -188,5 +188,5 @@ OURS: Final = (
     CALLS, CALL_DURATION, OVERHEAD, COST, SAVED, TOKENS_USED, CACHE, CACHE_DURATION, CHECKS, CHECK_DURATION, RETRIES,
     FALLBACKS, INFLIGHT, SENT, DROPPED, FAILURES, WAITING, OLDEST,
 )  # fmt: skip
-TO_COME: Final = frozenset((SAVED, CACHE, CACHE_DURATION, CHECKS, CHECK_DURATION, FALLBACKS))
-"""Of these: what caches, guards and routing will fill; no layer of this version does."""
+TO_COME: Final = frozenset((CHECKS, CHECK_DURATION, FALLBACKS))
+"""Of these: what guards and routing will fill; no layer of this version does."""
