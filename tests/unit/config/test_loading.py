@@ -137,6 +137,7 @@ class TestChains:
         parts = configuration(Source(Path(), {}, imports=False), Configuration).fields["chain"].type
         (choice,) = parts.__args__
         for name, kind, without in (
+            ("cache", interlay.Cache, set()),
             ("retry", interlay.Retry, {"random"}),
             ("timeout", interlay.Timeout, set()),
             ("observe", interlay.Observe, set()),
@@ -292,6 +293,41 @@ did you mean openinference?
 24:1: there is no chian; did you mean chain?
 25:1: chain is here twice; it is in line 1 already
 """
+
+
+class TestCaches:
+    def test_are_made_as_in_python(self, file: Callable[[str], Path], tmp_path: Path) -> None:
+        text = """\
+chain:
+  - cache:
+      store: disk:answers
+      ttl: 10m
+      stale_while_revalidate: 60
+      vary_by: [user]
+      tags: [faq]
+      max_temperature: 0.5
+      encrypt: "${CACHE_KEY}"
+      mode: shadow
+"""
+        (cache,) = made(file(text), CACHE_KEY="c2VjcmV0c2VjcmV0c2VjcmV0").chain.layers
+        assert isinstance(cache, interlay.Cache)
+        assert (cache.ttl, cache.stale_while_revalidate, cache.max_temperature) == (600, 60, 0.5)
+        assert (cache.vary_by, cache.tags, cache.mode) == (("user",), ("faq",), "shadow")
+        assert cache.stats().entries == 0
+        assert (tmp_path / "answers").is_dir(), "relative to the file"
+        cache.close()
+
+    @pytest.mark.parametrize(
+        ("text", "told"),
+        [
+            ("chain: [cache: {ttl: soon}]", "1:22: Cache(ttl='soon'): expected seconds, 0 or more"),
+            ("chain: [cache: {store: cupboard}]", "expected 'memory'"),
+            ("chain: [cache: {encrypt: short}]", "expected 16, 24 or 32 bytes"),
+            ("chain: [cache: {vary_by: [colour]}]", "expected some of key, session, tags, user"),
+        ],
+    )
+    def test_what_is_wrong_is_said_by_name(self, file: Callable[[str], Path], text: str, told: str) -> None:
+        assert told in "\n".join(refused(file(text)))
 
 
 class TestProblems:
