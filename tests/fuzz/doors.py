@@ -47,6 +47,8 @@ def response(codec: Codec, data: bytes) -> None:
     _ = tracker.usage, tracker.finish_reasons, tracker.service_tier
     with contextlib.suppress(DecodeError):
         codec.answer(data)
+    for query in ("", "alt=sse"):
+        other_form(codec, codec.as_stream(data, query))
     try:
         encoded = codec.encode_response(codec.decode_response(data))
     except DecodeError:
@@ -86,6 +88,8 @@ def stream(codec: Codec, data: bytes) -> None:
     _ = tracker.usage, tracker.finish_reasons, tracker.service_tier, tracker.ended_well
     with contextlib.suppress(DecodeError):
         codec.streamed_answer(events)
+    if (body := codec.as_body(events)) is not None:
+        other_form(codec, codec.as_stream(body))
     with contextlib.suppress(DecodeError):
         answer = codec.assemble(events)
         encoded = codec.encode_response(answer)
@@ -121,6 +125,21 @@ def framed(codec: Codec, data: bytes, step: int) -> list[WireEvent]:
     for start in range(0, len(data), step):
         events += framer.feed(data[start : start + step])
     return events + framer.finish()
+
+
+def other_form(codec: Codec, made: list[bytes] | None) -> None:
+    """A stream that was made of a body is one, from its first event to its last."""
+    if made is None:
+        return
+    events = framed(codec, b"".join(made), 7)
+    assert [event.raw for event in events] == made, "other events"
+    tracker = codec.tracker()
+    for event in events:
+        tracker.event(event)
+        codec.hide_usage(event)
+    assert tracker.ended_well, "no end"
+    assert tracker.failure is None, "a failure"
+    codec.as_body(events)
 
 
 def restated(codec: Codec, event: WireEvent) -> None:

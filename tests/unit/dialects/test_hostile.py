@@ -104,6 +104,8 @@ READS: dict[str, Callable[[Codec, bytes], Any]] = {
     "decode_event": lambda codec, body: codec.encode_event(codec.decode_event(event(body))),
     "assemble": lambda codec, body: codec.assemble([event(body)]),
     "event_places": lambda codec, body: codec.event_places(event(body)),
+    "as_stream": lambda codec, body: codec.as_stream(body),
+    "as_body": lambda codec, body: codec.as_body([event(body)]),
     "rewrite": lambda codec, body: codec.rewrite(event(body), {("text", 0, 0): "x", ("other", 0, -1): "y"}),
 }
 MUST_NOT_RAISE = {
@@ -116,6 +118,8 @@ MUST_NOT_RAISE = {
     "tail",
     "event",
     "hide_usage",
+    "as_stream",
+    "as_body",
 }
 
 
@@ -149,6 +153,7 @@ def follow(codec: Codec, stream: bytes) -> None:
     assert b"".join(each.raw for each in events) == stream
     assert tracker.usage is None or tracker.usage.output_tokens is None
     codec.streamed_answer(events)
+    assert codec.as_body(events) is None
 
 
 @pytest.mark.parametrize("stream", STREAMS)
