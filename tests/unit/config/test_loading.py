@@ -309,7 +309,7 @@ chain:
       encrypt: "${CACHE_KEY}"
       mode: shadow
 """
-        (cache,) = made(file(text), CACHE_KEY="c2VjcmV0c2VjcmV0c2Vjcg==").chain.layers
+        (cache,) = made(file(text), CACHE_KEY="c2VjcmV0c2VjcmV0c2Vjcg==").parts
         assert isinstance(cache, interlay.Cache)
         assert (cache.ttl, cache.stale_while_revalidate, cache.max_temperature) == (600, 60, 0.5)
         assert (cache.vary_by, cache.tags, cache.mode) == (("user",), ("faq",), "shadow")
