@@ -17,6 +17,7 @@ from interlay.chain.runner import Runner
 from interlay.cli.lookups import Lookups, lines
 from interlay.cli.root import run
 from interlay.cli.terminal import Looks
+from interlay.cli.warming import _Line, _question
 from interlay.cli.words import percent, size, sum_of_money
 from interlay.model.cost import Cost
 from interlay.model.record import CacheOutcome, Link, Record
@@ -358,6 +359,26 @@ class TestWarm:
         assert err.startswith("error: nothing was sent:\n")
         assert error in err
         assert provider.player.requests == []
+
+    def test_a_known_provider_gets_its_key_from_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GOOGLE_API_KEY"):
+            monkeypatch.setenv(name, f"key-of-{name}")
+        monkeypatch.delenv("GEMINI_API_KEY", raising=False)
+        plain = {"content-type": "application/json"}
+        for host, given, expected in (
+            ("api.openai.com", {}, {"authorization": "Bearer key-of-OPENAI_API_KEY"}),
+            ("api.openai.com", {"Authorization": "Bearer own"}, {"authorization": "Bearer own"}),
+            ("generativelanguage.googleapis.com", {}, {"x-goog-api-key": "key-of-GOOGLE_API_KEY"}),
+            (
+                "api.anthropic.com",
+                {"anthropic-beta": "b"},
+                {"x-api-key": "key-of-ANTHROPIC_API_KEY", "anthropic-version": "2023-06-01", "anthropic-beta": "b"},
+            ),
+            ("127.0.0.1:8000", {"x": "y"}, {"x": "y"}),
+        ):
+            question = _question(_Line(url=f"https://{host}/v1/x", body={"a": 1}, headers=given))
+            assert question.headers == {**plain, **expected}
+            assert question.body == b'{"a":1}'
 
     def test_needs_a_cache(self, interlay: Run, fill: Callable[..., Path], tmp_path: Path) -> None:
         file = fill(QUESTION)

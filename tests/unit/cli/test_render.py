@@ -21,6 +21,7 @@ from interlay.model.record import (
     Contents,
     Failure,
     Identity,
+    Link,
     Record,
     Trace,
     Verdict,
@@ -145,6 +146,34 @@ class TestTree:
         assert "redact 1 e-mail" in text
         assert "shadow: block" in text
         assert "hit, exact" in text
+
+    def test_says_whose_answer_a_cache_gave_and_what_it_saved(self) -> None:
+        hit = record(
+            attempts=(),
+            usage=None,
+            cost=Cost(amount=Decimal(0), source="cache_hit", avoided=Decimal("0.000119")),
+            cache=CacheOutcome(outcome="hit", reason="fresh", age=754.0, started_at=BEGAN + 0.1, seconds=0.02),
+            links=(Link(id="m" * 20, kind="cache_producer"),),
+            key="ab" * 32,
+        )
+        lines = shown(hit, Looks(width=100))
+        assert lines[1:4] == [
+            f"  hit, saved $0.000119 · an answer from the cache, 12 m 34 s old, of call {'m' * 8}",
+            f"  call {hit.call_id} · request req_1 · cache key {'ab' * 8}",
+            "   212 ms  chat                  ████████████████████████████████████████",
+        ]
+        assert "20 ms  └─ cache  hit, fresh" in lines[4]
+        assert lines[4].index("█") > lines[3].index("█")
+        whole = "\n".join(shown(hit, PIPE))
+        assert f"of call {'m' * 20}" in whole
+        assert f"cache key {'ab' * 32}" in whole
+
+    def test_says_of_a_shadow_that_it_is_one(self) -> None:
+        did = CacheOutcome(outcome="hit", reason="fresh", shadow=True)
+        text = "\n".join(shown(record(cache=did), PIPE))
+        assert "shadow: hit, fresh" in text
+        assert "complete" in text
+        assert "from the cache" not in text
 
     def test_has_no_lines_or_bars_in_a_pipe(self) -> None:
         text = "\n".join(shown(FoldedCall(retried_by_sdk()), PIPE))

@@ -25,6 +25,9 @@ from interlay.telemetry.facts import answered_by_cache, producer_of
 ID_DIGITS: Final = 8
 """Of an id in a table, where a person looks; a pipe gets it whole."""
 
+_KEY_DIGITS: Final = 16
+"""Of a cache's key, where a person looks: ``interlay cache forget`` takes the beginning of one."""
+
 _COLUMNS: Final = (
     Column("time", rank=1, room=8),
     Column("call", room=ID_DIGITS),
@@ -148,6 +151,8 @@ def _facts(call: FoldedCall, looks: Looks) -> Iterator[Text]:
     ids = [f"call {call.id}", f"trace {record.trace.trace_id}" if record.trace else ""]
     if record.response is not None and record.response.request_id:
         ids.append(f"request {record.response.request_id}")
+    if record.key is not None:
+        ids.append(f"cache key {record.key[:_KEY_DIGITS] if looks.fancy else record.key}")
     yield from _wrapped(ids, looks)
     error = record.error
     if error is not None and error.message:

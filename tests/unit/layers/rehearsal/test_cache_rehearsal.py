@@ -254,6 +254,20 @@ class TestKeys:
     def test_tell_apart_what_is_known_to_differ(self, changes: dict[str, Any]) -> None:
         assert run(self.asked(0), self.asked(2, **changes)).would.answered == 0
 
+    @pytest.mark.parametrize(
+        ("changes", "reason"),
+        [
+            ({"tools": [{"type": "web_search_preview"}]}, "server_tools"),
+            ({"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "file-1"}]}]}, "files"),
+        ],
+    )
+    def test_are_of_no_use_where_messages_show_that_no_cache_may_answer(
+        self, changes: dict[str, Any], reason: str
+    ) -> None:
+        said = Contents(**{"input": [{"role": "user", "content": "hi"}], **changes})
+        api = fields(dialect="openai-responses", target="https://api.openai.com/v1/responses", contents=said)
+        assert outcomes(record(0, None, **api), record(2, None, **api)) == {f"bypass {reason}": 2}
+
     def test_are_none_where_messages_were_too_long_to_keep(self) -> None:
         cut = fields(contents=Contents(input=[{"role": "user", "content": "hi"}], truncated=True))
         assert run(self.asked(0, **cut), self.asked(2, **cut)).keys == {"none": 2}

@@ -6,9 +6,11 @@ import hashlib
 from collections import OrderedDict
 from decimal import Decimal
 from typing import Any, Final, Literal, NamedTuple
+from urllib.parse import urlsplit
 
 import msgspec
 
+from interlay import dialects
 from interlay.model.record import CacheOutcome, Identity, Record
 
 _MOST_KEYS: Final = 200_000
@@ -110,7 +112,7 @@ class Reader:
             keyed_by=keyed_by,
             did=record.cache,
             answered=answered,
-            unfit=_unfit(record),
+            unfit=_unfit(record, keyed_by),
             keepable=answered or _kept(record),
             failed=_failed(record),
             is_refresh=record.cache is not None and (record.cache.outcome, record.cache.reason) == _REFRESH,
@@ -157,7 +159,7 @@ def _kept(record: Record) -> bool:
     )
 
 
-def _unfit(record: Record) -> str | None:
+def _unfit(record: Record, keyed_by: str | None) -> str | None:
     did = record.cache
     if did is not None and did.outcome == "bypass" and did.reason not in _CONFIGURED:
         return did.reason
@@ -165,7 +167,21 @@ def _unfit(record: Record) -> str | None:
         return "no_dialect"
     if record.method != "POST":
         return "method"
-    return "opaque" if record.body == "opaque" else None
+    if record.body == "opaque":
+        return "opaque"
+    return _unfit_by_messages(record) if keyed_by == "contents" else None
+
+
+def _unfit_by_messages(record: Record) -> str | None:
+    """Why no cache may answer it, as far as its messages and tools tell: nobody kept the rest of the request."""
+    dialect, kept = dialects.named(record.dialect or ""), record.contents
+    turns: str | None = getattr(dialect, "turns", None)
+    if dialect is None or kept is None or turns is None:
+        return None
+    body: dict[str, Any] = {"model": record.model, **record.parameters, turns: kept.input}
+    if kept.tools:
+        body["tools"] = kept.tools
+    return dialect.unfit(body, urlsplit(record.target).path)
 
 
 def _key(record: Record) -> tuple[str | None, Literal["record", "contents"] | None]:
