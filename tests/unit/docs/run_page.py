@@ -40,6 +40,7 @@ PLAYED = (
 )
 NOT_RUN = {"demo", "run", "--follow", "-f", "ID"}
 VARYING = re.compile(
+    r"\b\d{4}-\d\d-\d\d \d\d:\d\d\b|"
     r"\b\d\d:\d\d:\d\d\b|\b[\d.]+ m?s\b|\b[0-9a-f]{8,32}\b|\breq_\w+|\bbook [\d-]+|(?<= chunks, ).*|[█▏·]"
 )
 FENCE = re.compile(
