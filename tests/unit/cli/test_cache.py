@@ -9,20 +9,23 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 from tests.unit.cli.records import record, write
 
+from interlay import Chain, wrap
 from interlay.chain.io import SyncIO, drive
 from interlay.chain.runner import Runner
 from interlay.cli.lookups import Lookups, lines
 from interlay.cli.root import run
+from interlay.cli.stored import be_patient
 from interlay.cli.terminal import Looks
 from interlay.cli.warming import _Line, _question
 from interlay.cli.words import percent, size, sum_of_money
 from interlay.model.cost import Cost
 from interlay.model.record import CacheOutcome, Link, Record
 from interlay.stores.disk import DiskStore
-from interlay.testing import Provider, Recording, Turn
+from interlay.testing import Provider, Recording, Turn, capture
 
 Run = Callable[..., tuple[int, str, str]]
 KEY = "ab" * 32
@@ -302,6 +305,26 @@ class TestWarm:
         assert held["stores"][0]["entries"] == 3
         # What it cost is in the journal, as of all calls.
         assert (held["lookups"], held["answered"]) == (6, 3)
+
+    def test_is_what_an_sdk_then_finds(
+        self, interlay: Run, fill: Callable[..., Path], asked: list[dict[str, Any]], provider: Provider, tmp_path: Path
+    ) -> None:
+        file = fill(asked[0])
+        line = json.loads(file.read_text())
+        file.write_text(json.dumps({**line, "headers": {"Authorization": "Bearer one"}}))
+        assert interlay("cache", "warm", file)[0] == 0
+        found = {}
+        for key in ("one", "another"):
+            chain = Chain.load(tmp_path / "interlay.yaml")
+            cache: Any = chain.layers[0]
+            be_patient(cache.store)
+            with (
+                openai.OpenAI(base_url=provider.openai_url, api_key=key, max_retries=0) as client,
+                capture() as records,
+            ):
+                wrap(client, chain).chat.completions.create(**asked[0])
+            (found[key],) = [record.cache.outcome for record in records if record.cache is not None]
+        assert found == {"one": "hit", "another": "miss"}
 
     def test_says_what_failed(self, interlay: Run, fill: Callable[..., Path], asked: Any, provider: Provider) -> None:
         provider.script(500, 429)
