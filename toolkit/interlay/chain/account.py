@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +15,7 @@ from interlay.model.record import Answered, Attempt, Contents, Failure, Record
 from interlay.model.secrets import redact, redact_json
 from interlay.model.tokens import TOKENIZER, estimate_request
 from interlay.model.usage import Usage
+from interlay.model.words import word
 
 if TYPE_CHECKING:
     from interlay.chain.call import Call
@@ -28,7 +28,6 @@ logger = logging.getLogger("interlay.record")
 ZERO: Final = Cost(amount=Decimal(0), source="computed")
 _SPARED: Final = Cost(amount=Decimal(0), source="cache_hit")
 _NO_RESPONSE: Final = Cost(amount=None, source="unknown", reason="no_response")
-_WORD: Final = re.compile(r"[A-Za-z0-9_.:/ -]{1,64}\Z")
 _MAX_CONTENTS: Final = 256 * 1024
 
 
@@ -150,11 +149,6 @@ def _spared(run: Run, call: Call, monitor: Monitor | None) -> Cost | None:
     return _SPARED if priced is None else Cost(amount=Decimal(0), source="cache_hit", avoided=priced.amount)
 
 
-def request_id(text: str | None) -> str | None:
-    """A provider's name for a request, where a header's value can be one."""
-    return text if text is not None and _WORD.match(text) else None
-
-
 def _priced(run: Run, call: Call, at: float, monitor: Monitor, tracker: Tracker, usage: Usage | None) -> Cost | None:
     if run.price is None:
         return None
@@ -220,9 +214,8 @@ def _contents(call: Call, monitor: Monitor | None) -> Contents | None:
 
 def _word(text: str | None, secrets: tuple[str, ...]) -> str | None:
     """A provider's short word, where it is one: what looks like prose or like a credential is dropped."""
-    if text is None or not _WORD.match(text):
-        return None
-    return text if redact(text, secrets) == text else None
+    found = word(text)
+    return found if found is not None and redact(found, secrets) == found else None
 
 
 def _usage(attempts: tuple[Attempt, ...]) -> Usage | None:

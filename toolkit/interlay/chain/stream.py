@@ -19,6 +19,7 @@ from interlay.chain.run import failure_of
 from interlay.model.errors import ConfigError, ReadError, Refused, WireError, WireTimeout
 from interlay.model.protocols import Codec, WireEvent
 from interlay.model.record import End, Failure
+from interlay.model.words import printable
 
 if TYPE_CHECKING:
     from interlay.chain.call import Call
@@ -260,7 +261,7 @@ class Stream:
         dialect = self.call.dialect
         if not self.monitor.streamed or not isinstance(dialect, Codec):
             raise refused
-        said = str(refused).encode(errors="replace").decode()
+        said = printable(str(refused))
         return dialect.encode_error_event(msgspec.structs.replace(failure, message=said))
 
     async def settle(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 from interlay.chain.chain import Chain
 from interlay.entry import process
 from interlay.entry.holders import http_clients, put_seat, seat_of, take_seat
-from interlay.entry.seat import Seat, seconds_left
+from interlay.entry.seat import Seat, bounded
 from interlay.model.arguments import shown
 from interlay.model.errors import ConfigError
 
@@ -108,13 +108,12 @@ def _bound_waits(client: Any) -> None:
     wait = getattr(client, _WAIT)
 
     @functools.wraps(wait)
-    def bounded(*args: Any, **kwargs: Any) -> float:
+    def waits(*args: Any, **kwargs: Any) -> float:
         seconds: float = wait(*args, **kwargs)
-        left = seconds_left() if seat_of(_http_client(client)) is not None else None
-        return seconds if left is None else min(seconds, max(left, 0.0))
+        return seconds if seat_of(_http_client(client)) is None else bounded(seconds)
 
-    bounded.interlay_bounds = True  # type: ignore[attr-defined]
-    setattr(client, _WAIT, bounded)
+    waits.interlay_bounds = True  # type: ignore[attr-defined]
+    setattr(client, _WAIT, waits)
     for name in _COPIES:
         if hasattr(type(client), name) and name not in own:
             setattr(client, name, _passing_bounds_on(client, getattr(client, name)))

@@ -16,7 +16,7 @@ from interlay.chain.current import sending
 from interlay.entry import process
 from interlay.entry.arrivals import Arrivals
 from interlay.entry.request import HTTPRequest
-from interlay.entry.seat import Seat, seconds_left
+from interlay.entry.seat import Seat, bounded
 from interlay.entry.wire import transports
 from interlay.model.errors import ConfigError
 from interlay.providers.hosts import provider_at
@@ -187,8 +187,7 @@ def _cover_wait(_module: ModuleType, patch: _Patch) -> None:
 
     def _calculate_retry_timeout(self: Any, *args: Any, **kwargs: Any) -> float:
         seconds: float = original.__get__(self)(*args, **kwargs)
-        left = seconds_left() if patch.seat is not None else None
-        return seconds if left is None else min(seconds, max(left, 0.0))
+        return seconds if patch.seat is None else bounded(seconds)
 
     patch.cover(_calculate_retry_timeout)
 

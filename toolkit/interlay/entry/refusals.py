@@ -4,8 +4,6 @@ buried."""
 from __future__ import annotations
 
 import math
-import re
-from typing import Final
 
 from interlay.chain.call import Call, Response
 from interlay.chain.monitor import Monitor
@@ -13,8 +11,7 @@ from interlay.chain.stream import Bytes, Stream
 from interlay.model import json
 from interlay.model.errors import Refused
 from interlay.model.record import Failure
-
-_WORD: Final = re.compile(r"[A-Za-z0-9_.:/ -]{1,64}\Z")
+from interlay.model.words import printable, word
 
 
 def answer(call: Call, refused: Refused, *, retries: bool) -> Response:
@@ -22,10 +19,10 @@ def answer(call: Call, refused: Refused, *, retries: bool) -> Response:
     it is to. Headers say what was decided: ``interlay-refused``, ``interlay-record``, and ``interlay-layer`` and
     ``interlay-reason`` where a verdict has them."""
     failure = Failure(
-        type=_plain(refused.type),
-        code=None if refused.code is None else _plain(refused.code),
+        type=printable(refused.type),
+        code=None if refused.code is None else printable(refused.code),
         status=refused.status,
-        message=_plain(str(refused)),
+        message=printable(str(refused)),
     )
     if call.dialect is not None:
         body = call.dialect.encode_error(failure)
@@ -46,11 +43,6 @@ def answer(call: Call, refused: Refused, *, retries: bool) -> Response:
     return Response(
         call=call,
         status=refused.status,
-        headers={name: value for name, value in headers.items() if value is not None and _WORD.match(value)},
+        headers={name: value for name, value in headers.items() if value is not None and word(value)},
         stream=Stream(Bytes(body), Monitor(None, None, None), call, None, refused.status),
     )
-
-
-def _plain(text: str) -> str:
-    """Text that UTF-8 can say."""
-    return text.encode(errors="replace").decode()

@@ -234,6 +234,12 @@ def int_or_0(text: str | None) -> int:
     return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
+def bounded(seconds: float) -> float:
+    """How long an SDK may wait that means to wait ``seconds`` before it retries: no longer than the deadline leaves."""
+    left = seconds_left()
+    return seconds if left is None else min(seconds, max(left, 0.0))
+
+
 def seconds_left() -> float | None:
     """What its deadline leaves to the call that was last sent in this context; None where it has no deadline. May be
     below 0."""

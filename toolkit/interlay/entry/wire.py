@@ -14,7 +14,6 @@ from time import perf_counter
 from types import ModuleType
 from typing import Any, Final, NamedTuple, TypeVar
 
-from interlay.chain.account import request_id
 from interlay.chain.aio import AsyncIO, Loop
 from interlay.chain.call import Call, Response
 from interlay.chain.codings import narrowed
@@ -26,6 +25,7 @@ from interlay.chain.stream import Source, Stream
 from interlay.entry.request import HTTPRequest
 from interlay.entry.seat import Seat
 from interlay.model.errors import ConnectError, DecodeError, ReadError, WireError, WireTimeout, WriteError
+from interlay.model.words import word
 
 T = TypeVar("T", bound=BaseException)
 
@@ -507,7 +507,7 @@ def _response(call: Call, stream: Stream, answer: Any) -> Response:
 def _received(call: Call, sending: Sending, answer: Any, source: Source) -> Stream:
     """A response's body, with its monitor."""
     facts = _facts(answer.headers)
-    sending.request_id = request_id(facts.get(b"x-request-id") or facts.get(b"request-id"))
+    sending.request_id = word(facts.get(b"x-request-id") or facts.get(b"request-id"))
     kind, coding = facts.get(b"content-type", ""), facts.get(b"content-encoding")
     stream = receive(call, answer.status_code, kind, coding, source, sending)
     sending.answered(stream.status, answer.headers, stream.monitor)

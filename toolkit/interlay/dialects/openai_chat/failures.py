@@ -6,7 +6,6 @@ xAI puts a string there and the code beside it. Mistral answers ``detail``, or t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -14,8 +13,8 @@ from interlay.dialects._codec import patched_error
 from interlay.model import json
 from interlay.model.errors import DecodeError
 from interlay.model.record import Failure
+from interlay.model.words import word
 
-_WORD: Final = re.compile(r"[A-Za-z0-9_.:/ -]{1,64}\Z")
 _REQUEST_IDS: Final = (
     "x-request-id",
     "request-id",
@@ -38,11 +37,11 @@ def decode(body: bytes, status: int | None = None, headers: Mapping[str, str] | 
     code = error.get("code")
     if status is None and type(code) is int and 400 <= code <= 599:
         status = code
-    name = _word(error.get("type")) or (_word(code) if isinstance(code, str) and not code.isdigit() else None)
+    name = word(error.get("type")) or (word(code) if isinstance(code, str) and not code.isdigit() else None)
     fallback = f"http_{status}" if status is not None else "error"
     return Failure(
         type=name or fallback,
-        code=_word(str(code)) if isinstance(code, str | int) and not isinstance(code, bool) else None,
+        code=word(str(code)) if isinstance(code, str | int) and not isinstance(code, bool) else None,
         status=status,
         request_id=_request_id(headers or {}),
         message=_message(error),
@@ -85,10 +84,6 @@ def _message(error: Mapping[str, Any]) -> str | None:
         if isinstance(value, str) and value:
             return value[:_MAX_MESSAGE]
     return None
-
-
-def _word(value: object) -> str | None:
-    return value if isinstance(value, str) and _WORD.match(value) else None
 
 
 def _request_id(headers: Mapping[str, str]) -> str | None:
