@@ -81,8 +81,7 @@ def _open(spec: str) -> Store:
     try:
         return open_store(spec)
     except ConfigError as error:
-        what, _, how = str(error).partition(": ")
-        raise Failed(what, help=how or "disk:PATH, or redis://HOST", exit_code=2) from error
+        raise Failed(str(error), help="--store disk:PATH, or redis://HOST/0", exit_code=2) from error
 
 
 def _only(name: str, store: Store) -> Opened:
@@ -102,8 +101,9 @@ def _shown(spec: str) -> str:
 
 def be_patient(store: Any) -> None:
     """Let a store take as long as it needs: a command has the time that a call has not, and pays for what is lost."""
-    if hasattr(store, "budget"):
-        store.budget = _PATIENCE
+    for limit in ("budget", "timeout"):
+        if hasattr(store, limit):
+            setattr(store, limit, _PATIENCE)
     for inner in (getattr(store, name, None) for name in ("store", "near", "far")):
         if inner is not None:
             be_patient(inner)
