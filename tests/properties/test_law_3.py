@@ -183,18 +183,18 @@ def test_members_that_a_dialect_ignores_say_nothing_at_the_top_alone(ask: Ask) -
         body = {**ask.body, name: SILENT[name]}
         assert key_of(body, ask.url, ask.headers) == before
         unlike = key_of({**body, "object": {}}, ask.url, ask.headers)
-        for deeper in within({**body, "object": {}}, name, top=True):
+        for deeper in within({**body, "object": {}}, name, ask.dialect.ignored):
             asked = asks(deeper, ask.url, ask.headers)
             assert isinstance(asked, Unfit) or asked.key not in (before, unlike), deeper
 
 
-def within(value: Any, name: str, *, top: bool = False) -> Iterator[Any]:
-    """Every value that has a member ``name`` more, below the top."""
+def within(value: Any, name: str, ignored: frozenset[str] | None = None) -> Iterator[Any]:
+    """Every value that has a member ``name`` more; below the top, if that is where ``ignored`` members stand."""
     if isinstance(value, dict):
-        if not top:
+        if ignored is None:
             yield {**value, name: SILENT[name]} if name not in value else {**value, name: [value[name]]}
         for each, item in value.items():
-            if not (top and each == name):
+            if ignored is None or each not in ignored:
                 for deeper in within(item, name):
                     yield {**value, each: deeper}
     elif isinstance(value, list):
