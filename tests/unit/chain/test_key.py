@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import httpx
 import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.chain.asks import ANTHROPIC, CHAT, EMBEDDINGS, GEMINI, HELLO, IO, KEY, SEAT, asks, call_of, key_of
 
+import interlay
 from interlay.chain.asked import Headers
 from interlay.chain.key import Question, Unfit, begin, digest, packed, question
 from interlay.entry.request import HTTPRequest
@@ -287,3 +289,19 @@ def test_another_seat_makes_the_same_key() -> None:
     other = Seat(SEAT.chain, recorder=SEAT.recorder, price=None, provider="openai")
     request = httpx2.Request("POST", CHAT, content=json.dumps(HELLO).encode(), headers=KEY)
     assert question(other.call(HTTPRequest(request, httpx2), IO)) == asks(HELLO)
+
+
+def test_both_libraries_make_the_same_key() -> None:
+    url = CHAT.replace("://", "://me:secret@").replace("api.openai.com", "bücher.example:8443") + "?a=%20&key=k"
+    asked = []
+    for library in (httpx, httpx2):
+        request = library.Request("POST", url, json=HELLO, headers={**KEY, "X-API-Key": "k", "openai-project": "p"})
+        asked.append(question(SEAT.call(HTTPRequest(request, library), IO)))
+    assert isinstance(asked[0], Question)
+    assert asked[0] == asked[1]
+
+
+def test_identity_is_what_using_says() -> None:
+    with interlay.using(tenant="acme", user="me", tags=("a",)):
+        asked = asks(HELLO, vary_by=("user",))
+    assert asked == asks(HELLO, identity=Identity(tenant="acme", user="me"), vary_by=("user",))
