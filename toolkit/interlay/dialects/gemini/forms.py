@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 
 from interlay.dialects._codec import Object, a_dict, an_int
 from interlay.dialects._forms import Repeats, choices_of, encode, event_object, is_number, list_of, whole_body
+from interlay.dialects.counts import text
 from interlay.dialects.gemini.assembly import Assembly
 from interlay.dialects.gemini.framing import END
 from interlay.dialects.gemini.tracker import MAX_CANDIDATES, word_of
@@ -58,7 +59,8 @@ def _see_ended(whole: Object) -> None:
         if not (a_dict(whole.get("promptFeedback")) or {}).get("blockReason"):
             raise DecodeError("no candidates")
         return
-    if any(word_of(each.get("finishReason")) is None for each in choices_of(candidates, MAX_CANDIDATES)):
+    words = (word_of(each.get("finishReason")) for each in choices_of(candidates, MAX_CANDIDATES))
+    if any(text(word, 64) is None for word in words):
         raise DecodeError("a candidate has no end")
 
 
