@@ -18,6 +18,7 @@ import urllib.error
 import urllib.request
 import venv
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ import msgspec
 import pytest
 from tests.unit.telemetry.exchanges import AT, attempt, record, refused, streamed, with_contents
 
-from interlay.model.record import Record
+from interlay.model.cost import Cost
+from interlay.model.record import CacheOutcome, Link, Record
 from interlay.telemetry import otlp
 from interlay.telemetry.sending import HTTPTransport
 from interlay.telemetry.settings import OTLP, resolve
@@ -117,7 +119,8 @@ def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def sent(vocabulary: str) -> list[Record]:
-    """A plain call, one that fell back, one that failed, a stream: of now, under ids of their own."""
+    """A plain call, one that fell back, one that failed, a stream, and a hit of a cache on the first one's answer: of
+    now, under ids of their own."""
     elsewhere = attempt(
         target="https://api.anthropic.com/v1/messages", provider="anthropic", model="claude-sonnet-4-5",
         started_at=AT + 0.4, seconds=0.4,
@@ -129,7 +132,14 @@ def sent(vocabulary: str) -> list[Record]:
         record(attempts=(refused(),), end="error", error=failure, usage=None, served_model=None, response=None),
         streamed(),
     ]
-    return [now(each, f"{abs(hash(vocabulary)) % 16**12:012x}{n:08x}") for n, each in enumerate(records)]
+    ids = [f"{abs(hash(vocabulary)) % 16**12:012x}{n:08x}" for n in range(5)]
+    records.append(
+        with_contents(
+            attempts=(), usage=None, cost=Cost(amount=Decimal(0), source="cache_hit", avoided=Decimal(str(COST))),
+            cache=CacheOutcome(outcome="hit", reason="fresh", age=9.0), links=(Link(id=ids[0], kind="cache_producer"),),
+        )
+    )  # fmt: skip
+    return [now(each, id) for id, each in zip(ids, records, strict=True)]
 
 
 def now(of: Record, id: str) -> Record:
@@ -170,9 +180,14 @@ def test_phoenix_shows_the_tree_counts_once_and_prices(phoenix: str, vocabulary:
         except urllib.error.HTTPError:  # the project is made with its first span
             return []
 
-    spans = until(stored, lambda found: len(found) == 8)
+    spans = until(stored, lambda found: len(found) == 9)
     by_id = {span["context"]["span_id"]: span for span in spans}
-    (call,) = [span for span in spans if span["name"] == "interlay.call"]
+    calls = {
+        span["attributes"].get("interlay.cache.outcome"): span for span in spans if span["name"] == "interlay.call"
+    }
+    call, hit = calls[None], calls["hit"]
+    assert hit["attributes"]["interlay.cache.producer.id"] == sent(project)[0].id
+    assert hit["attributes"]["interlay.cost.saved_usd"] == COST
     children = sorted(span["name"] for span in spans if span["parent_id"] == call["context"]["span_id"])
     assert children == ["chat claude-sonnet-4-5", "chat gpt-4o-mini"]
     attempts = [span for span in spans if span["name"].startswith("interlay.attempt")]
@@ -199,10 +214,10 @@ def test_mlflow_shows_previews_counts_once_and_takes_our_price(mlflow: str) -> N
     place = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": experiment}}
     search = {"locations": [place], "max_results": 10}
     traces = until(
-        lambda: ask(f"{mlflow}/api/3.0/mlflow/traces/search", search).get("traces", []), lambda found: len(found) == 4
+        lambda: ask(f"{mlflow}/api/3.0/mlflow/traces/search", search).get("traces", []), lambda found: len(found) == 5
     )
-    assert sorted(trace["state"] for trace in traces) == ["ERROR", "OK", "OK", "OK"]
-    assert sum("Oslo" in trace.get("request_preview", "") for trace in traces) == 2
+    assert sorted(trace["state"] for trace in traces) == ["ERROR", "OK", "OK", "OK", "OK"]
+    assert sum("Oslo" in trace.get("request_preview", "") for trace in traces) == 3
     told = [trace["trace_metadata"] for trace in traces]
     usage = [json.loads(each["mlflow.trace.tokenUsage"]) for each in told if "mlflow.trace.tokenUsage" in each]
     assert [each["total_tokens"] for each in usage] == [TOKENS] * 3
