@@ -16,11 +16,11 @@ import os
 import threading
 import time
 import weakref
-from collections import deque
+from _thread import start_new_thread
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from select import POLLIN, poll
+from queue import Empty, SimpleQueue
 from typing import Any, Final, Protocol
 
 from interlay.model.errors import ConfigError
@@ -48,6 +48,7 @@ Reply = Any
 _CONNECTING: Final = 5.0
 """Seconds that making a connection may take, which nobody waits for."""
 _MAKERS: Final = 16
+"""Threads that make connections to one server, more or less."""
 _IDLE: Final = 32
 """Connections to one server that are kept for the next ones who come."""
 
@@ -82,14 +83,15 @@ class _Socket:
 
     def __init__(self, socket: Any) -> None:  # noqa: ANN401 - plain or TLS
         self._socket = socket
+        self._longest = _CONNECTING
 
     def recv_into(self, *arguments: Any) -> int:
-        self._socket.settimeout(_left())
+        self._socket.settimeout(min(_left(), self._longest))
         count: int = self._socket.recv_into(*arguments)
         return count
 
     def recv(self, *arguments: Any) -> bytes:
-        self._socket.settimeout(_left())
+        self._socket.settimeout(min(_left(), self._longest))
         data: bytes = self._socket.recv(*arguments)
         return data
 
@@ -98,7 +100,8 @@ class _Socket:
         self._socket.sendall(data)
 
     def settimeout(self, seconds: float | None) -> None:
-        """Nothing: each of the above has its own."""
+        """What redis-py wants; older versions look by this whether something is to be read."""
+        self._longest = _CONNECTING if seconds is None else seconds
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         return getattr(self._socket, name)
@@ -133,13 +136,11 @@ class _SentinelTLSConnection(_Prompt, SentinelManagedConnection, SSLConnection):
 
 
 def _is_silent(connection: Any) -> bool:  # noqa: ANN401 - of four classes
-    """Whether it is open, and nothing is on it that nobody asked for."""
-    socket = connection._sock  # noqa: SLF001 - there is no other way to it in all versions
-    if socket is None:
+    """Whether it is open, and nothing has come on it that nobody asked for."""
+    try:
+        return not connection.can_read(0)
+    except Exception:  # noqa: BLE001 - the server has closed it, for one
         return False
-    poller = poll()
-    poller.register(socket.fileno(), POLLIN)
-    return not poller.poll(0) and not (hasattr(socket, "pending") and socket.pending())
 
 
 class _Server:
@@ -158,12 +159,10 @@ class _Server:
         os.register_at_fork(after_in_child=in_child)
 
     def _reset(self) -> None:
-        self._idle: deque[Any] = deque()
-        self._came = threading.Condition(threading.Lock())
+        # Nothing else wakes who waits and is still sound when a signal interrupts it anywhere.
+        self._idle: SimpleQueue[Any] = SimpleQueue()
+        """Connections; and failures to make one, for who waits."""
         self._makers = 0
-        self._waiting = 0
-        self._failure: Exception | None = None
-        self._failures = 0
         self._closed = False
 
     def ask(self, commands: Sequence[Command], deadline: float) -> list[Reply]:
@@ -191,74 +190,53 @@ class _Server:
     def _take(self, deadline: float) -> Any:  # noqa: ANN401 - of four classes
         while True:
             try:
-                connection = self._idle.pop()
-            except IndexError:
-                return self._wait(deadline)
-            if _is_silent(connection):
-                return connection
-            connection.disconnect()
+                found = self._idle.get_nowait()
+            except Empty:
+                break
+            if not isinstance(found, Exception):
+                if _is_silent(found):
+                    return found
+                found.disconnect()
+        if self._makers < _MAKERS:
+            # `Thread.start` waits for the thread, and what interrupts that is lost.
+            start_new_thread(self._connect, (self._idle,))
+        try:
+            found = self._idle.get(timeout=max(0.0, deadline - time.monotonic()))
+        except Empty:
+            raise TimeoutError("no connection in time") from None
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     def _give(self, connection: Any) -> None:  # noqa: ANN401 - of four classes
-        if len(self._idle) >= _IDLE:
+        if self._idle.qsize() < _IDLE:
+            self._idle.put(connection)
+            if self._closed:
+                self.forget()
+        else:
             connection.disconnect()
-            return
-        self._idle.append(connection)
-        if self._closed:
-            self.forget()
-        if self._waiting:
-            with self._came:
-                self._came.notify()
 
-    def _wait(self, deadline: float) -> Any:  # noqa: ANN401 - of four classes
-        with self._came:
-            failures = self._failures
-            if self._makers < _MAKERS:
-                self._makers += 1
-                try:
-                    threading.Thread(target=self._connect, name="interlay-redis", daemon=True).start()
-                except BaseException:
-                    self._makers -= 1
-                    raise
-            self._waiting += 1
-            try:
-                while True:
-                    with suppress(IndexError):
-                        return self._idle.pop()
-                    if self._failures != failures and self._failure is not None:
-                        raise self._failure
-                    left = deadline - time.monotonic()
-                    if left <= 0:
-                        raise TimeoutError("no connection in time")
-                    self._came.wait(left)
-            finally:
-                self._waiting -= 1
-
-    def _connect(self) -> None:
-        came = self._came
+    def _connect(self, idle: SimpleQueue[Any]) -> None:
+        self._makers += 1
         connection: Any = None
         try:
             with _until(time.monotonic() + _CONNECTING):
                 connection = self._make()
                 connection.connect()
-                # An answer says that it is a Redis, and that nothing else is on its way: TLS sends tickets.
+                # The answer says that it is a Redis, and that what TLS sends by itself at first has come.
                 connection.send_command("PING", check_health=False)
                 with suppress(ResponseError):  # of one that may not ping
                     connection.read_response()
-            failure = None
+                if not _is_silent(connection):
+                    raise ConnectionError("the server says more than it was asked")
+            idle.put(connection)
         except Exception as error:  # noqa: BLE001 - for whoever waits to raise
-            failure = error
             with suppress(Exception):
                 connection.disconnect()
-        with came:
-            if came is not self._came:
-                return  # of a process that this one was forked from
+            # Without its frames, which hold whatever else was going on.
+            idle.put(error.with_traceback(None))
+        finally:
             self._makers -= 1
-            if failure is None:
-                self._idle.append(connection)
-            else:
-                # Without its frames: they hold whatever else was going on.
-                self._failure, self._failures = failure.with_traceback(None), self._failures + 1
-            came.notify_all()
         if self._closed:
             self.forget()
 
@@ -266,10 +244,11 @@ class _Server:
         """Close what is idle."""
         while True:
             try:
-                connection = self._idle.pop()
-            except IndexError:
+                found = self._idle.get_nowait()
+            except Empty:
                 return
-            connection.disconnect()
+            if not isinstance(found, Exception):
+                found.disconnect()
 
     def close(self) -> None:
         self._closed = True
