@@ -139,7 +139,7 @@ def sent(vocabulary: str) -> list[Record]:
             cache=CacheOutcome(outcome="hit", reason="fresh", age=9.0), links=(Link(id=ids[0], kind="cache_producer"),),
         )
     )  # fmt: skip
-    return [now(each, id) for id, each in zip(ids, records, strict=True)]
+    return [now(each, given) for given, each in zip(ids, records, strict=True)]
 
 
 def now(of: Record, id: str) -> Record:
