@@ -45,7 +45,8 @@ GATEWAYS: Final[tuple[str, ...]] = (
 _KINDS: Final = frozenset(("function", "custom"))
 _ELSEWHERE: Final = re.compile(r"[a-z][a-z0-9+.-]{0,20}+://\S+\Z", re.IGNORECASE)
 _REFERENCES: Final = frozenset(("file_id", "file_uri", "file_url", "fileId", "fileUri"))
-_DEPTH: Final = 32
+_NODES: Final = 10_000
+"""Values of an unknown object that are looked at, each in a tenth of a microsecond."""
 
 
 def any_set(body: Mapping[str, Any], names: Collection[str]) -> bool:
@@ -79,14 +80,23 @@ def is_elsewhere(text: str) -> bool:
     return _ELSEWHERE.match(text) is not None
 
 
-def refers(value: Any, depth: int = _DEPTH) -> bool:
-    """Whether an object of a kind that nobody knows seems to name something that stands elsewhere."""
-    if type(value) is str:
-        return is_elsewhere(value)
-    if depth == 0:
-        return True
-    if type(value) is list:
-        return any(refers(item, depth - 1) for item in value)
-    if type(value) is dict:
-        return any((name in _REFERENCES and bool(item)) or refers(item, depth - 1) for name, item in value.items())
+def refers(value: Any) -> bool:
+    """Whether an object of a kind that nobody knows seems to name something that stands elsewhere. So does one that is
+    too large to look through."""
+    left, room = [value], _NODES
+    while left:
+        each = left.pop()
+        if type(each) is str:
+            if is_elsewhere(each):
+                return True
+        elif type(each) is dict:
+            if any_set(each, _REFERENCES):
+                return True
+            left.extend(each.values())
+            room -= len(each)
+        elif type(each) is list:
+            left.extend(each)
+            room -= len(each)
+        if room < 0:
+            return True
     return False
