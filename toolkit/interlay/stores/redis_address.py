@@ -92,11 +92,12 @@ def parse(url: str) -> Address:
         )
     if kind == "single" and "," in hosts:
         raise ConfigError(f"a Redis store's address has several hosts: expected one host, or {_FORMS['cluster']}")
+    found = tuple(_host(kind, host) for host in hosts.split(","))
     service, db = _path(kind, parts.path)
     tls_options, sentinel_login = _query(kind, parts.query, tls=tls)
     return Address(
         kind=kind,
-        hosts=tuple(_host(kind, host) for host in hosts.split(",")),
+        hosts=found,
         tls=tls,
         db=db,
         service=service,
