@@ -164,6 +164,32 @@ class TestOllama:
         assert OLLAMA.as_stream(json.dumps({**OLLAMA_BODY, "done": False}).encode()) is None
 
 
+SAID = {"role": "assistant", "content": "Hello"}
+WHOLE: dict[str, dict[str, Any]] = {
+    "openai-chat": {"choices": [{"index": 0, "message": SAID, "finish_reason": "stop"}]},
+    "anthropic-messages": {
+        "type": "message", "content": [], "stop_reason": "end_turn", "usage": {"output_tokens": 1},
+    },
+    "openai-responses": {"status": "completed", "output": []},
+    "gemini": candidate({"text": "Hello"}, finishReason="STOP"),
+    "cohere": cohere(),
+    "ollama": {"message": SAID, "done": True},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("api", [CHAT, CLAUDE, RESPONSES, GEMINI, COHERE, OLLAMA], ids=lambda api: api.name)
+def test_what_is_made_can_be_read_too(api: Codec) -> None:
+    """An event is deeper than what it says, and may be longer than a body."""
+    for deep in range(100, 140):
+        body = json.dumps({**WHOLE[api.name], "x_unknown": json.loads("[" * deep + "]" * deep)}).encode()
+        made = api.as_stream(body)
+        for event in framed(api, b"".join(made or ())):
+            api.event_places(event)
+    long = json.dumps({**WHOLE[api.name], "x_unknown": ["x" * (4 * 1024 * 1024 - 300)]}).encode()
+    made = api.as_stream(long)
+    assert [event.raw for event in framed(api, b"".join(made or ()))] == (made or [])
+
+
 @pytest.mark.parametrize("api", [CHAT, CLAUDE, RESPONSES, COHERE], ids=lambda api: api.name)
 def test_the_media_type_of_events(api: Codec) -> None:
     assert api.stream_type("alt=x").startswith("text/event-stream")

@@ -19,11 +19,13 @@ from interlay.model.protocols import WireEvent
 
 encode: Final = msgspec.json.Encoder(decimal_format="number").encode
 """Compact, keys in order, numbers as ``json.decode_exact`` has read them."""
+DEPTH: Final = json.MAX_DEPTH - 8
+"""How deep that may be nested which goes into an object of the other form: what is made has to be readable too."""
 
 
 def whole_body(body: bytes) -> Object:
     """The object that a whole answer is. Raises ``DecodeError``, for errors inside a 200 too."""
-    found = an_object(json.decode_exact(body), "the response")
+    found = an_object(json.decode_exact(body, depth=DEPTH), "the response")
     if found.get("error") is not None:
         raise DecodeError("the response is an error")
     return found

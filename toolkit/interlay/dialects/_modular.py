@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol
 
 from interlay.dialects._codec import Object
+from interlay.dialects._sse import MAX_EVENT
 from interlay.model.errors import DecodeError
 from interlay.model.messages import ChatRequest, ChatResponse, Delta
 from interlay.model.places import Channel, TextPlace
@@ -176,9 +177,10 @@ class ModularCodec(ModularDialect):
 
     def as_stream(self, body: bytes, query: str = "") -> list[bytes] | None:
         try:
-            return self._forms.as_stream(body, query)
+            made = self._forms.as_stream(body, query)
         except DecodeError:
             return None
+        return made if max(map(len, made)) <= MAX_EVENT else None  # who frames it has to be able to
 
     def as_body(self, events: Iterable[WireEvent]) -> bytes | None:
         try:

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from interlay.dialects._codec import Object, a_str, an_int, an_object
-from interlay.dialects._forms import Repeats, encode, event_object, framed, list_of, text_of, whole_body
+from interlay.dialects._forms import DEPTH, Repeats, encode, event_object, framed, list_of, text_of, whole_body
 from interlay.dialects.anthropic_messages import figures
 from interlay.dialects.anthropic_messages.assembly import Assembly
 from interlay.model import json
@@ -181,7 +181,7 @@ class _Heard:
         blocks = message["content"][-len(self._arguments) :] if self._arguments else []
         for block, pieces in zip(blocks, self._arguments.values(), strict=True):
             if arguments := "".join(pieces):
-                an_object(json.decode(arguments.encode()), "input")
+                an_object(json.decode(arguments.encode(), depth=DEPTH), "input")
                 block["input"] = msgspec.Raw(arguments.encode())
         return message
 
