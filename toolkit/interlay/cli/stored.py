@@ -104,14 +104,13 @@ def be_patient(store: Any) -> None:
     for limit in ("budget", "timeout"):
         if hasattr(store, limit):
             setattr(store, limit, _PATIENCE)
-    for inner in (getattr(store, name, None) for name in ("store", "near", "far")):
-        if inner is not None:
-            be_patient(inner)
+    for inner in getattr(store, "stores", (store.store,) if hasattr(store, "store") else ()):
+        be_patient(inner)
 
 
 def holds(opened: Opened, key: str) -> bool:
-    """Whether there is something for a key. Raises ``Failed``."""
-    return _ask(opened.name, _Asking(opened.store, key).work) is not None
+    """Whether there is something for a key, in the last of several tiers. Raises ``Failed``."""
+    return _ask(opened.name, _Asking(_last(opened.store), key).work) is not None
 
 
 class _Asking(NamedTuple):
@@ -122,8 +121,13 @@ class _Asking(NamedTuple):
         return await self.store.get(io, self.key)
 
 
+def _last(store: Any) -> Any:
+    return getattr(store, "stores", (store,))[-1]
+
+
 def inmost(store: Any) -> Any:
-    """The store that keeps things, behind whatever guards it."""
+    """The store that keeps things, behind whatever guards it; the last of several tiers."""
+    store = _last(store)
     while hasattr(store, "store"):
         store = store.store
     return store

@@ -53,6 +53,11 @@ class GuardedStore:
         self._reading = _Breaker()
         self._writing = _Breaker()
 
+    @property
+    def is_away(self) -> bool:
+        """Whether nothing is asked of the store for now, as it failed or was slow."""
+        return bool(self._reading.pause)
+
     async def get(self, io: IO, key: str) -> bytes | None:
         if self._reading.pause:
             self._try_again(io, self._reading, lambda probe: self.store.get(probe, _PROBE))

@@ -13,7 +13,7 @@ from interlay.chain.key import VARIES, Question, Unfit, question
 from interlay.chain.layer import Mode, Next, Role
 from interlay.chain.receiving import receive
 from interlay.chain.runner import Runner
-from interlay.chain.shared import link, share
+from interlay.chain.shared import link
 from interlay.chain.stream import Stream
 from interlay.layers.cache.answers import BODY, Answer, Asked, asked_by, give
 from interlay.layers.cache.flight import Flight
@@ -159,7 +159,10 @@ class Cache:
                     self._refresh(visit)
                 return response
             reason = "form"
-        self._note(visit, "miss", reason)
+        if reason == "absent" and self._is_away():
+            self._note(visit, "error", "store")
+        else:
+            self._note(visit, "miss", reason)
         if visit.said.only_if_cached:
             raise Refused("there is no stored answer, and none was to be asked for", status=504, type="only_if_cached")
         if self.single_flight and not visit.said.no_cache:
@@ -171,6 +174,11 @@ class Cache:
         outcome, reason = self._judge(visit, entry)
         self._note(visit, outcome, reason, age=None if entry is None else max(visit.began - entry.created, 0.0))
         return await self._send(visit, None, self._flight(visit))
+
+    def _is_away(self) -> bool:
+        """Whether nobody can know what is stored: the store is down or slow. Of several the last one decides."""
+        last = getattr(self.store, "stores", (self.store,))[-1]
+        return bool(getattr(last, "is_away", False))
 
     def _judge(self, visit: Visit, entry: Entry | None) -> tuple[Literal["hit", "stale", "miss"], str]:
         """Whether an entry may be given now, and why or why not."""
@@ -381,7 +389,7 @@ class Cache:
             return response
         response.set_header("cache-status", f"interlay; fwd={_forwarded(call)}")
         shows_usage = call.run.asked_usage or visit.asked.shows_usage
-        flight.answered(response, share(response.stream), shows_usage=shows_usage)
+        flight.answered(response, shows_usage=shows_usage)
         response.stream.on_end(self._landing(visit, flight, name, leased=leased))
         return response if stale is None else await self._secured(visit, stale, response)
 

@@ -222,7 +222,8 @@ class _Bounded:
 
 def bound_of(store: object) -> int | None:
     """Bytes that a store may take, whatever guards it; of several tiers the last one's. None where it does not say."""
-    while (inner := getattr(store, "store", None) or getattr(store, "far", None)) is not None:
+    store = getattr(store, "stores", (store,))[-1]
+    while (inner := getattr(store, "store", None)) is not None:
         store = inner
     bytes_ = getattr(store, "max_bytes", None)
     return bytes_ if isinstance(bytes_, int) else None
