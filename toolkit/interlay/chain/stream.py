@@ -141,6 +141,11 @@ class Stream:
         return self._filter is not None or bool(self._stages)
 
     @property
+    def undone(self) -> bool:
+        """Whether what comes from the source has no coding any more."""
+        return isinstance(self.source, Undone)
+
+    @property
     def has_stages(self) -> bool:
         """Whether some layer may change what is forwarded."""
         return bool(self._stages)
@@ -254,6 +259,7 @@ class Stream:
         """What the reader gets where a stage refuses what passes: the API's own error event, and nothing after it. Of
         an answer that is no stream nothing has left yet: there the refusal is raised, and becomes the answer."""
         failure = failure_of(refused)
+        self._leave("error")
         if self.sending is not None:
             self.sending.ended(None)
         self._tell("error", failure)
@@ -462,6 +468,7 @@ class Stream:
         recovers, self._recovers = self._recovers, ()
         if not recovers or self._delivered:
             return False
+        self._leave("error")
         if self.sending is not None:
             self.sending.ended(Failure(type=error.kind))
         told, rest, fresh = 0, list(recovers), None
@@ -498,6 +505,12 @@ class Stream:
         self._released = False
         fresh._told = fresh._released = True
 
+    def _leave(self, end: End) -> None:
+        """Whoever shares the source goes on without this stream."""
+        leaving, self._leaving = self._leaving, None
+        if leaving is not None:
+            leaving(self, end)
+
     def _tell(self, end: End, failure: Failure | None = None, *, outside: bool = False) -> None:
         """Report the end, once. One that came from ``outside``, as a reader's or the wire's does, says nothing against
         an answer that was over by its own word."""
@@ -519,9 +532,7 @@ class Stream:
         if self.status >= 400 and end in ("closed", "lost", "complete"):
             end = "error"
         self.end, self.failure = end, failure
-        if self._leaving is not None:
-            leaving, self._leaving = self._leaving, None
-            leaving(self, end)
+        self._leave(end)
         if self.sending is not None:
             try:
                 self.sending.ended(failure)

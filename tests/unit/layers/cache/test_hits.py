@@ -95,34 +95,34 @@ class TestARepeat:
 
     @pytest.mark.parametrize("spec", ["memory", "memory:64MB", "disk"])
     def test_is_found_in_any_store(self, bench: Bench, spec: str, tmp_path: Path) -> None:
-        bench.wrap(interlay.Cache(f"disk:{tmp_path}" if spec == "disk" else spec))
+        bench.wrap(interlay.Cache(disk(tmp_path) if spec == "disk" else spec))
         bench.ask()
         bench.settle()
         assert bench.ask().body == answer()
         assert bench.sent == 1
 
     def test_outlives_the_program_on_disk(self, bench: Bench, tmp_path: Path) -> None:
-        first = interlay.Cache(f"disk:{tmp_path}")
+        first = interlay.Cache(disk(tmp_path))
         bench.wrap(first)
         bench.ask()
         bench.settle()
         first.close()
-        bench.wrap(interlay.Cache(f"disk:{tmp_path}"))
+        bench.wrap(interlay.Cache(disk(tmp_path)))
         bench.ask()
         assert bench.found == ("hit", "fresh")
 
     def test_is_not_readable_by_others_if_it_is_encrypted(self, bench: Bench, tmp_path: Path) -> None:
         secret = b"k" * 32
         bench.serves(answer("a secret answer"))
-        bench.wrap(interlay.Cache(f"disk:{tmp_path}", encrypt=secret))
+        bench.wrap(interlay.Cache(disk(tmp_path), encrypt=secret))
         bench.ask()
         bench.settle()
         assert b"a secret answer" not in b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
-        bench.wrap(interlay.Cache(f"disk:{tmp_path}", encrypt=b"j" * 32))
+        bench.wrap(interlay.Cache(disk(tmp_path), encrypt=b"j" * 32))
         bench.ask()
         assert bench.found == ("miss", "absent")
         bench.settle()
-        bench.wrap(interlay.Cache(f"disk:{tmp_path}", encrypt=b"j" * 32))
+        bench.wrap(interlay.Cache(disk(tmp_path), encrypt=b"j" * 32))
         bench.ask()
         assert bench.found == ("hit", "fresh")
 
@@ -385,6 +385,11 @@ class TestArguments:
     def test_a_store_of_ones_own_is_used_as_it_is(self, tmp_path: Path) -> None:
         store = GuardedStore(DiskStore(tmp_path))
         assert interlay.Cache(store).store is store
+
+
+def disk(folder: Path) -> GuardedStore:
+    """What ``disk:PATH`` names, for a machine that may be busy."""
+    return GuardedStore(DiskStore(folder, timeout=30), 30)
 
 
 class _Gated(MemoryStore):

@@ -13,7 +13,7 @@ from interlay.chain.key import VARIES, Question, Unfit, question
 from interlay.chain.layer import Mode, Next, Role
 from interlay.chain.receiving import receive
 from interlay.chain.runner import Runner
-from interlay.chain.shared import link
+from interlay.chain.shared import LIMIT, link
 from interlay.chain.stream import Stream
 from interlay.layers.cache.answers import BODY, Answer, Asked, asked_by, give
 from interlay.layers.cache.flight import Flight
@@ -126,6 +126,7 @@ class Cache:
         self._shelf = Shelf(self.store, seal_of(encrypt))
         self._leases = self.lease > 0 and not isinstance(self.store, MemoryStore)
         self._state = _State(None)
+        self._states: dict[object, _State] = {}
 
     async def __call__(self, call: Call, next: Next) -> Response:
         began, clock = call.io.time(), call.io.monotonic()
@@ -269,23 +270,22 @@ class Cache:
         visit.call.io.later(lambda: shelf.release(runner, key, owner))
 
     def _landing(
-        self, visit: Visit, flight: Flight, name: Hashable, *, leased: bool = False
+        self, visit: Visit, flight: Flight, name: Hashable, *, leased: bool
     ) -> Callable[[End, Failure | None], None]:
-        """What is done at the end of a stream that reads what a flight brings."""
+        """What is done at the end of each stream that reads what a flight brings, which ``visit`` has sent for."""
 
         def landed(end: End, _failure: Failure | None) -> None:
-            kept = False
             if end == "complete":
                 if not flight.kept:
-                    flight.kept = kept = True
+                    flight.kept = True
                     self._keep(visit, flight, leased=leased)
                 flight.end("over")
             elif flight.shared.deserted or not flight.shared.intact:
                 flight.end("left")
             if flight.state != "open":
                 self._here(visit.call).landed(name, flight)
-            if leased and not kept:
-                self._release(visit)
+                if leased and not flight.kept:
+                    self._release(visit)
 
         return landed
 
@@ -299,24 +299,32 @@ class Cache:
         call, io = visit.call, visit.call.io
         state = self._here(call)
         accepted = call.request.header("accept-encoding")
-        name = (io.domain, visit.question.key, visit.asked, accepted)
+        # Who comes after something was forgotten does not join what began before.
+        name = (io.domain, visit.question.key, visit.asked, accepted, self._shelf.epoch)
         while True:
             flight = self._flight(visit)
             other = state.flights.setdefault(name, flight)
             if other is flight:
-                if self._shelf.written != written and (response := await self._again(visit, "fresh")) is not None:
-                    flight.end("left")
-                    state.flights.pop(name, None)
-                    return response
+                try:
+                    found = await self._again(visit, "fresh") if self._shelf.written != written else None
+                except BaseException:
+                    state.left(name, flight)
+                    raise
+                if found is not None:
+                    state.left(name, flight)
+                    return found
                 return await self._send(visit, stale, flight, name)
             await other.ready.wait(io.left())
-            if other.state == "open" and (response := await self._follow(visit, other, name)) is not None:
+            if other.state in ("open", "over") and (response := await self._follow(visit, other)) is not None:
                 return response
             if other.state in ("open", "failed"):
                 return await self._send(visit, stale, self._flight(visit))
-            written = self._shelf.written
+            written, over = self._shelf.written, other.state == "over"
             if (response := await self._again(visit, "shared")) is not None:
                 return response
+            if over:
+                # What is not kept would be sent for by all that waited, one after the other.
+                return await self._send(visit, stale, self._flight(visit))
 
     async def _again(self, visit: Visit, reason: str) -> Response | None:
         """Look once more: somebody has written."""
@@ -325,9 +333,9 @@ class Cache:
             return None
         return self._give(visit, entry, "hit", reason)
 
-    async def _follow(self, visit: Visit, flight: Flight, name: Hashable) -> Response | None:
+    async def _follow(self, visit: Visit, flight: Flight) -> Response | None:
         """Read along. None where that is not to be had any more."""
-        call = visit.call
+        call, io = visit.call, visit.call.io
         reader = flight.shared.join(call.io)
         if reader is None:
             return None
@@ -344,7 +352,10 @@ class Cache:
         async def alone(_error: WireError) -> Stream | None:
             self._note(visit, "miss", "unshared")
             try:
-                fresh = await self._send(visit, None, self._flight(visit))
+                if call.deadline is None:
+                    fresh = await self._send(visit, None, self._flight(visit))
+                else:
+                    fresh = await io.until(call.deadline, lambda: self._send(visit, None, self._flight(visit)))
             except WireError:
                 return None
             if fresh.status >= 400:
@@ -352,11 +363,11 @@ class Cache:
                 return None
             return fresh.stream
 
-        stream.on_end(self._landing(visit, flight, name))
+        stream.on_end(flight.landed)
         stream.recover_with(alone)
         response = Response(call=call, status=flight.status, headers=headers, stream=stream)
         if visit.asked.form == BODY:
-            await response.buffer()  # half of it is of no use to anybody
+            await response.buffer(LIMIT)  # half of it is of no use to anybody
         return response
 
     async def _send(self, visit: Visit, stale: Entry | None, flight: Flight, name: Hashable = None) -> Response:
@@ -367,7 +378,7 @@ class Cache:
             if self._leases and visit.asked.form == BODY and not visit.said.no_cache:
                 leased, response = await self._lease(visit)
                 if response is not None:
-                    flight.end("left")
+                    state.left(name, flight)
                     return response
             response = await visit.next(call)
         except BaseException as error:
@@ -389,8 +400,9 @@ class Cache:
             return response
         response.set_header("cache-status", f"interlay; fwd={_forwarded(call)}")
         shows_usage = call.run.asked_usage or visit.asked.shows_usage
+        flight.landed = self._landing(visit, flight, name, leased=leased)
         flight.answered(response, shows_usage=shows_usage)
-        response.stream.on_end(self._landing(visit, flight, name, leased=leased))
+        response.stream.on_end(flight.landed)
         return response if stale is None else await self._secured(visit, stale, response)
 
     async def _secured(self, visit: Visit, stale: Entry, response: Response) -> Response:
@@ -529,8 +541,9 @@ class Cache:
     def _here(self, call: Call) -> _State:
         state = self._state
         if state.process is not call.run.process:
-            # In a child that was forked, flights are its parent's.
-            state = self._state = _State(call.run.process)
+            # In a child that was forked, flights are its parent's. Of threads that come at once, one makes it for all.
+            process = call.run.process
+            state = self._state = self._states.setdefault(process, _State(process))
         return state
 
 
@@ -548,6 +561,11 @@ class _State:
         """Nobody can join a flight any more."""
         if self.flights.get(name) is flight:
             self.flights.pop(name, None)
+
+    def left(self, name: Hashable, flight: Flight) -> None:
+        """Whoever was to send did not: somebody else may."""
+        self.landed(name, flight)
+        flight.end("left")
 
 
 def _link(call: Call, record: str, trace: str | None, span: str | None) -> None:
