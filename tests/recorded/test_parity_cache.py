@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Coroutine
+from decimal import Decimal
 from typing import Any
 
 import anthropic
@@ -40,7 +41,7 @@ def check(records: list[Record], exchange: Exchange, requests: int) -> None:
     assert second.usage is None
     assert first.cost is not None
     assert second.cost is not None
-    assert (second.cost.amount, second.cost.source) == (0, "cache_hit")
+    assert (second.cost.amount, second.cost.source) == (Decimal(0), "cache_hit")
     assert second.cost.avoided == first.cost.amount, "law 2, from a cache"
 
 
