@@ -25,7 +25,7 @@ from interlay.cli.words import percent, size, sum_of_money
 from interlay.model.cost import Cost
 from interlay.model.record import CacheOutcome, Link, Record
 from interlay.stores.disk import DiskStore
-from interlay.testing import Provider, Recording, Turn, capture
+from interlay.testing import Provider, Recording, Turn, capture, closed_port
 
 Run = Callable[..., tuple[int, str, str]]
 KEY = "ab" * 32
@@ -412,6 +412,22 @@ class TestWarm:
         code, _, err = interlay("cache", "warm", file)
         assert code == 2
         assert err.startswith("error: interlay.yaml is in memory")
+
+    def test_asks_nothing_where_there_is_no_store(
+        self, interlay: Run, fill: Callable[..., Path], asked: Any, provider: Provider, tmp_path: Path
+    ) -> None:
+        file = fill(asked[0])
+        store = f"redis://:geheim@{closed_port().removeprefix('http://')}/0"
+        (tmp_path / "interlay.yaml").write_text(f"chain:\n  - cache: {{store: '{store}'}}\n")
+        code, out, err = interlay("cache", "warm", file)
+        assert (code, out) == (3, "")
+        assert err.startswith("error: interlay.yaml: redis://127.0.0.1")
+        assert "geheim" not in err
+        assert provider.player.requests == []
+        for arguments in (("stats",), ("forget", "--all", "--yes")):
+            code, out, err = interlay("cache", *arguments, "--store", store)
+            assert (code, out) == (3, "")
+            assert "geheim" not in err
 
     def test_says_what_was_not_kept(
         self, interlay: Run, fill: Callable[..., Path], asked: Any, provider: Provider

@@ -83,21 +83,21 @@ def stats(
         source.raw.clear()
         if model is None or is_like(record.model, model) or is_like(record.served_model, model):
             found.add(record)
+    some = bool(found.all.lookups or found.shadows)
+    if some and not as_json:
+        terminal.print(lines(found, terminal.looks))
     held: list[Held] = []
     if store or config:
         from interlay.cli.stored import held_lines, holdings
 
         held = holdings(store, config)
+        if not as_json:
+            terminal.print(held_lines(held, terminal.looks, after=some))
+    elif not some and not as_json:
+        _nothing(terminal, found.calls)
     if as_json:
         document = {"journal": str(source.reader.path), **found.told(), "stores": [each.told() for each in held]}
         terminal.write(msgspec.json.encode(document))
-        return
-    if found.all.lookups or found.shadows:
-        terminal.print(lines(found, terminal.looks))
-    elif not held:
-        _nothing(terminal, found.calls)
-    if held:
-        terminal.print(held_lines(held, terminal.looks, after=bool(found.all.lookups)))
     source.tell(terminal)
 
 

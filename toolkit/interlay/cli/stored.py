@@ -108,6 +108,11 @@ def be_patient(store: Any) -> None:
         be_patient(inner)
 
 
+def reach(opened: Opened) -> None:
+    """See to it that a store is there. Raises ``Failed``."""
+    _ask(opened.name, opened.store.stats)
+
+
 def holds(opened: Opened, key: str) -> bool:
     """Whether there is something for a key, in the last of several tiers. Raises ``Failed``."""
     return _ask(opened.name, _Asking(_last(opened.store), key).work) is not None

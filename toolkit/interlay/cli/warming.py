@@ -26,7 +26,7 @@ from interlay.chain.recorder import Observe
 from interlay.cli import words
 from interlay.cli.check import configured
 from interlay.cli.options import Failed
-from interlay.cli.stored import Opened, be_patient, holds, stores_in
+from interlay.cli.stored import Opened, be_patient, holds, reach, stores_in
 from interlay.cli.terminal import Terminal
 from interlay.entry import process
 from interlay.entry.clients import wrap
@@ -169,6 +169,7 @@ def _chain(config: str | None) -> _Configured:
     opened = stores_in(chain, words.clean(file))
     for each in opened:
         be_patient(each.store)
+        reach(each)  # what nobody keeps need not be paid for
     journal = True if found.journal is None else found.journal
     return _Configured(chain, opened, {"journal": journal, "contents": found.contents, "prices": found.prices})
 
