@@ -339,13 +339,13 @@ class Cluster:
             self._look_again()
             raise
         for at, reply in enumerate(replies):
-            # Keys that are on their way are asked for where they go, one time.
-            if isinstance(reply, AskError):
-                other = self._server((reply.host, reply.port))
-                replies[at] = other.ask((("ASKING",), commands[at]), deadline)[1]
-            elif isinstance(reply, MovedError):
-                self._look_again()
-                replies[at] = self._server((reply.host, reply.port)).ask((commands[at],), deadline)[0]
+            if isinstance(reply, ResponseError) and (word := _word(reply)) in ("MOVED", "ASK"):
+                other = self._server(_elsewhere(reply, server[0]))
+                if word == "ASK":  # on their way: this one time
+                    replies[at] = other.ask((("ASKING",), commands[at]), deadline)[1]
+                else:
+                    self._look_again()
+                    replies[at] = other.ask((commands[at],), deadline)[0]
         return replies
 
     def close(self) -> None:
@@ -399,6 +399,20 @@ class Cluster:
                 self._map = known
         if known is not None and before is not None:
             before.close()
+
+
+def _word(reply: ResponseError) -> str:
+    """What kind of redirection an answer is, if it is one. Some versions of redis-py tell it by type only, others by
+    text only."""
+    if isinstance(reply, AskError):
+        return "ASK"
+    return "MOVED" if isinstance(reply, MovedError) else str(reply).partition(" ")[0]
+
+
+def _elsewhere(reply: ResponseError, host: str) -> tuple[str, int]:
+    """Where it redirects to: ``… slot host:port``, where no host is the same one."""
+    where, _, port = str(reply).rpartition(" ")[2].rpartition(":")
+    return where or host, int(port)
 
 
 def connect(address: Address) -> Servers:
