@@ -16,6 +16,7 @@ from interlay.chain.shared import Shared
 from interlay.chain.stream import Bytes
 from interlay.model.errors import DecodeError
 from interlay.model.protocols import Codec, Dialect, WireEvent
+from interlay.providers.hosts import stream_usage
 from interlay.stores.entry import Entry
 
 BODY: Final = "body"
@@ -40,7 +41,8 @@ def asked_by(call: Call) -> Asked:
     dialect = call.dialect
     if not call.streamed or dialect is None:
         return Asked(BODY, shows_usage=True)
-    return Asked(_stream_type(dialect.name, call.request.query()) or "stream", call.glance.wants_usage)
+    shows_usage = call.glance.wants_usage or stream_usage(call.route.server.address) == "always"
+    return Asked(_stream_type(dialect.name, call.request.query()) or "stream", shows_usage)
 
 
 class Answer:
