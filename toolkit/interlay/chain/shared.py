@@ -16,7 +16,7 @@ import anyio
 
 from interlay.chain.aio import AsyncIO, Loop
 from interlay.chain.io import IO, Signal, drive
-from interlay.chain.monitor import KEPT
+from interlay.chain.monitor import KEPT, Monitor
 from interlay.chain.stream import Bytes, Source, Stream
 from interlay.model.errors import ReadError, WireError
 from interlay.model.record import End, Link
@@ -114,6 +114,8 @@ class Shared:
         self.payer: Call | None = None
         """The call that the attempt belongs to."""
         self._chunks: list[bytes] = []
+        self._read: Monitor | None = None
+        """That of a stream that was complete: it has seen what the answer used, if the owner has not."""
         self._gone = 0
         """How many of the first chunks are not kept any more."""
         self._size = 0
@@ -153,10 +155,14 @@ class Shared:
         with self._lock:
             self._streams = [ref for ref in self._streams if (each := ref()) is not None and each is not stream]
             sending = stream.sending
-            if sending is None or end == "complete" or not self.intact or self._over:
+            if end == "complete":
+                self._read = stream.monitor
+            if sending is None or end == "complete" or not self.intact:
                 return
             heir = next((each for ref in self._streams if (each := ref()) is not None), None)
             if heir is None:
+                if self._read is not None:
+                    sending.monitor = self._read
                 return
             was, now = stream.call, heir.call
             stream.sending, heir.sending = None, sending
@@ -168,7 +174,7 @@ class Shared:
     def join(self, io: IO) -> Reader | None:
         """Another reader, from the first byte on. None when that is not to be had any more."""
         with self._lock:
-            if self._gone or self._error is not None or not self._count:
+            if self._gone or self._error is not None or not (self._count or self._over):
                 return None
             return Reader(self, io, owns=False)
 

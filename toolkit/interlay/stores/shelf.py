@@ -42,7 +42,7 @@ class Shelf:
         self.store = store
         self._seal = seal
         self.written = 0
-        """How often something that was put here has been written, or not."""
+        """How often something was put here: who has looked before may find it now."""
         self.epoch = 0
         """How often something was forgotten."""
         self._reset()
@@ -95,6 +95,7 @@ class Shelf:
             if room:
                 self._bytes += pending.size
                 self._waiting[key] = pending
+                self.written += 1
         if not room:
             logger.debug("an answer is not kept, as too many wait to be written")
         elif io.later(write):
@@ -146,7 +147,6 @@ class Shelf:
 
     def _wrote(self, key: str, pending: Pending) -> None:
         with self._lock:
-            self.written += 1
             self._bytes -= pending.size
             if self._waiting.get(key) is pending:
                 del self._waiting[key]
