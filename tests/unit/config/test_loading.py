@@ -300,7 +300,7 @@ class TestCaches:
         text = """\
 chain:
   - cache:
-      store: disk:answers
+      store: ["memory:64MB", "disk:answers"]
       ttl: 10m
       stale_while_revalidate: 60
       vary_by: [user]

@@ -153,6 +153,23 @@ def test_a_store_that_is_down_or_slow_is_a_miss_and_not_asked_again(
     assert line.startswith("shaky is not used until it answers again: ")
 
 
+def test_writing_for_which_no_call_waits_may_take_longer(caplog: pytest.LogCaptureFixture) -> None:
+    shaky = Shaky(0.05)
+    shaky.writes = shaky.is_slow
+    for _ in range(3):
+        assert shaky.write()
+
+    async def is_too_slow() -> None:
+        shaky.pass_(shaky.guarded.patience * 2)
+
+    assert caplog.messages == []
+    shaky.writes = is_too_slow
+    assert shaky.write()
+    assert not shaky.write()
+    assert caplog.messages == ["shaky is not written to until it answers again: an answer after more than 1 s"]
+    shaky.runner.close()
+
+
 def test_it_is_tried_again_off_the_calls_path_and_used_again(shaky: Shaky, caplog: pytest.LogCaptureFixture) -> None:
     assert shaky.write()
     shaky.reads = shaky.fails

@@ -27,7 +27,7 @@ class GuardedStore:
     """Another store, of which a call gets an answer in time or none.
 
     ``get``, ``find``, ``set``, ``lease`` and ``release`` raise nothing. The first one that fails, or takes longer than
-    ``budget``, is the last that waits: until a trial succeeds nothing is asked of the store. Trials are made on the
+    it may, is the last that waits: until a trial succeeds nothing is asked of the store. Trials are made on the
     runner's thread, after a second first, then after twice as long each time up to half a minute, and only while calls
     come. A store that cannot be written to, because it is full, is still read. While a store is not to be had
     everybody gets the lease that they ask for: calls go on. Each change is one line in the log.
@@ -38,17 +38,20 @@ class GuardedStore:
 
     Args:
         store: the one that is guarded, and closed with this one.
-        budget: seconds that one operation may take.
+        budget: seconds that looking may take, and asking for a lease.
         name: what the log calls the store.
+        patience: seconds that writing may take, for which no call waits; ``budget`` where that is longer.
 
-    Raises ``ConfigError`` for a budget that is none.
+    Raises ``ConfigError`` for times that are none.
     """
 
-    def __init__(self, store: Store, budget: float = 0.05, *, name: str = "") -> None:
-        if not is_number(budget) or budget <= 0:
-            raise ConfigError(f"GuardedStore(budget={shown(budget)}): expected seconds above 0")
+    def __init__(self, store: Store, budget: float = 0.05, *, name: str = "", patience: float = 1.0) -> None:
+        for field, value in (("budget", budget), ("patience", patience)):
+            if not is_number(value) or value <= 0:
+                raise ConfigError(f"GuardedStore({field}={shown(value)}): expected seconds above 0")
         self.store = store
         self.budget = budget
+        self.patience = max(patience, budget)
         self.name = name or type(store).__name__
         self._reading = _Breaker()
         self._writing = _Breaker()
@@ -76,7 +79,7 @@ class GuardedStore:
         if self._is_off(io):
             return False
         work = lambda: self.store.set(io, key, value, lifetime=lifetime, scope=scope, tags=tags)  # noqa: E731
-        return await self._within(io, work, self._writing, False)
+        return await self._within(io, work, self._writing, False, self.patience)
 
     async def delete(self, io: IO, key: str) -> bool:
         return await self.store.delete(io, key)
@@ -97,7 +100,8 @@ class GuardedStore:
 
     async def release(self, io: IO, name: str, owner: str) -> None:
         if not self._is_off(io):
-            await self._within(io, lambda: self.store.release(io, name, owner), self._writing, None)
+            work = lambda: self.store.release(io, name, owner)  # noqa: E731
+            await self._within(io, work, self._writing, None, self.patience)
 
     def close(self) -> None:
         self.store.close()
@@ -111,19 +115,23 @@ class GuardedStore:
             return True
         return False
 
-    async def _within(self, io: IO, work: Callable[[], Awaitable[T]], breaker: _Breaker, nothing: T) -> T:
+    async def _within(
+        self, io: IO, work: Callable[[], Awaitable[T]], breaker: _Breaker, nothing: T, budget: float = 0.0
+    ) -> T:
+        budget = budget or self.budget
         begun = io.monotonic()
         try:
-            found = await io.until(begun + self.budget, work)
+            # What blocks cannot be interrupted, and its being looked after is dear.
+            found = await (work() if isinstance(io, SyncIO) else io.until(begun + budget, work))
         except WireTimeout:
-            self._open(io, breaker, f"no answer within {self.budget:g} s")
+            self._open(io, breaker, f"no answer within {budget:g} s")
             return nothing
         except Exception as error:  # noqa: BLE001 - a cache must not be what a call fails of
             # The words of others may hold an address with a password in it.
             self._open(io, breaker, str(error) if isinstance(error, StoreError) else type(error).__name__)
             return nothing
-        if io.monotonic() - begun > self.budget:
-            self._open(io, breaker, f"an answer after more than {self.budget:g} s")
+        if io.monotonic() - begun > budget:
+            self._open(io, breaker, f"an answer after more than {budget:g} s")
         return found
 
     def _open(self, io: IO, breaker: _Breaker, reason: str) -> None:
