@@ -39,8 +39,8 @@ _ZLIB: Final = 1
 _ZSTD: Final = 2
 _SEALED: Final = 0x10
 
-# Inflating 2 KB takes 4 µs by zlib, a fifth of a whole hit in memory, and 10 by zstd, which has to be set up; below 8 KiB
-# there is little to save. From about 16 KiB on zstd is two or three times as fast (November 2026).
+# Inflating 2 KB takes 4 µs by zlib, a fifth of a whole hit in memory, and 10 by zstd, which has to be set up; below
+# 8 KiB there is little to save. From about 16 KiB on zstd is two or three times as fast (November 2026).
 _WORTH: Final = 8 * 1024
 _LARGE: Final = 16 * 1024
 
