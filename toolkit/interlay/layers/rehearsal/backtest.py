@@ -15,7 +15,7 @@ from interlay.layers.rehearsal.past import NOTHING, Past, Reader
 from interlay.model.cost import EXACT
 from interlay.model.record import Record
 
-LONGEST: Final = 3600.0
+LONGEST: Final = 900.0
 """Seconds. Records are written when calls end; one that took longer than this is seen out of its turn."""
 _REMEMBERED: Final = 200_000
 """Calls of which is known what became of them, for those that are repeated, or made inside of them."""
@@ -138,7 +138,7 @@ class Backtest:
         """What layers in shadow mode would have said."""
         self._rehearsals: Sequence[Rehearsal] = [layer.rehearse() for layer in layers if isinstance(layer, Rehearsable)]
         self._reader = Reader()
-        self._waiting: list[tuple[float, int, Record, Past]] = []
+        self._waiting: list[tuple[float, int, Past]] = []
         self._count = 0
         self._made: OrderedDict[str, bool] = OrderedDict()
         """Calls by the ids of their records, and whether they would have been sent."""
@@ -151,8 +151,7 @@ class Backtest:
             return
         past = self._reader.past(record)
         self._count += 1
-        light = msgspec.structs.replace(record, contents=None) if record.contents is not None else record
-        heappush(self._waiting, (past.at, self._count, light, past))
+        heappush(self._waiting, (past.at, self._count, past))
         while self._waiting[0][0] <= record.ended_at - LONGEST:
             self._next()
 
@@ -162,17 +161,17 @@ class Backtest:
             self._next()
 
     def _next(self) -> None:
-        _, _, record, past = heappop(self._waiting)
-        if past.is_refresh or (record.parent_id is not None and record.parent_id in self._made):
-            self._inner(record, past)
+        _, _, past = heappop(self._waiting)
+        if past.is_refresh or (past.parent_id is not None and past.parent_id in self._made):
+            self._inner(past)
         else:
             self._see(past)
 
-    def _inner(self, record: Record, past: Past) -> None:
+    def _inner(self, past: Past) -> None:
         """What a layer sent by itself during another call."""
         step = self.timeline.at(past.at)
         self._spent_then(past, step)
-        sent = not past.is_refresh and self._made[record.parent_id or ""]
+        sent = not past.is_refresh and self._made[past.parent_id or ""]
         _put(self._made, past.id, sent=sent)
         if sent:
             self.would.spend(past.spent)

@@ -29,6 +29,8 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     call_id: str
+    parent_id: str | None
+    """The call, or the observed function, during which it was made."""
     at: float
     """When it began, seconds since the epoch."""
     ended_at: float
@@ -102,6 +104,7 @@ class Reader:
         return Past(
             id=record.id,
             call_id=record.call_id,
+            parent_id=record.parent_id,
             at=record.started_at,
             ended_at=record.ended_at,
             process=_process(record.resource),
