@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.services.redis_server import RedisCluster, RedisSentinel, RedisServer, running, until
+import trustme
+from tests.services.redis_server import RedisCluster, RedisSentinel, RedisServer, free_port, running, until
 from tests.unit.stores.conformance import HOUR, KEY, OTHER, Conformance, run, sync
 
 from interlay.chain.io import IO, SyncIO, drive
@@ -375,6 +376,37 @@ def test_logs_in_and_shows_no_password(tmp_path: Path) -> None:
         assert "rd" not in str(caught.value).replace("word", "")
         for closing in (store, wrong):
             closing.close()
+
+
+def test_by_tls(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("localhost")
+    for name, pem in [
+        ("key", certificate.private_key_pem),
+        ("certificate", certificate.cert_chain_pems[0]),
+        ("authority", authority.cert_pem),
+    ]:
+        pem.write_to_path(tmp_path / name)
+    port = free_port()
+    server = RedisServer(
+        tmp_path / "redis",
+        *("--tls-port", str(port), "--tls-auth-clients", "no", "--tls-ca-cert-file", str(tmp_path / "authority")),
+        *("--tls-cert-file", str(tmp_path / "certificate"), "--tls-key-file", str(tmp_path / "key")),
+    )
+    with running(server):
+        address = f"rediss://localhost:{port}?ssl_ca_certs={tmp_path / 'authority'}"
+        store = RedisStore(address, timeout=PATIENT)
+        before = figure(server, "total_connections_received")
+        for at in range(50):
+            value = bytes(at * 1000)
+            assert sync(lambda io, value=value: store.set(io, KEY, value, lifetime=HOUR))  # type: ignore[misc]
+            assert sync(lambda io: store.get(io, KEY)) == value
+        assert figure(server, "total_connections_received") - before == 2, "one is used again and again"
+        store.close()
+        stranger = RedisStore(f"rediss://localhost:{port}", timeout=PATIENT)
+        with pytest.raises(StoreError):
+            sync(lambda io: stranger.get(io, KEY))
+        stranger.close()
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), "1s", None])

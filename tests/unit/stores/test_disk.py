@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -46,8 +46,8 @@ class DiskBench:
         (found,) = self.path.glob("answers-*/cache.db")
         return found
 
-    def set(self, key: str = KEY, value: bytes = b"value") -> bool:
-        return sync(lambda io: self.store.set(io, key, value, lifetime=HOUR))
+    def set(self, key: str = KEY, value: bytes = b"value", *, tags: Iterable[str] = ()) -> bool:
+        return sync(lambda io: self.store.set(io, key, value, lifetime=HOUR, tags=tags))
 
     def get(self, key: str = KEY) -> bytes | None:
         return sync(lambda io: self.store.get(io, key))
@@ -147,6 +147,22 @@ class TestPoison:
         assert bench.set(value=b"new")
         assert bench.get() == b"new"
         assert file.exists() == in_file, "no file is read or deleted because a row names it"
+
+    @pytest.mark.parametrize("name", ["../../precious", "/etc/hostname", "../precious", "cache.db"])
+    @pytest.mark.parametrize("mode", [1, 2, 3, 4])
+    def test_a_row_that_names_a_file_outside_is_a_miss(self, bench: DiskBench, name: str, mode: int) -> None:
+        bench.set(tags=["t"])
+        precious = bench.path.parent / "precious"
+        for path in (precious, bench.path / "precious"):
+            path.write_bytes(b"precious")
+        bench.sql("UPDATE Cache SET mode = ?, filename = ?, value = NULL", mode, name)
+        assert bench.get() is None
+        assert bench.set()
+        assert bench.get() == b"value"
+        bench.sql("UPDATE Cache SET mode = ?, filename = ?, value = NULL, expire_time = 1", mode, name)
+        assert bench.set(OTHER), "which takes away what is past its lifetime"
+        assert sync(bench.store.forget) == 1
+        assert precious.read_bytes() == b"precious"
 
     @pytest.mark.parametrize("value", [5, 0.5, "text", None])
     def test_values_of_other_types_are_a_miss(self, bench: DiskBench, value: object) -> None:

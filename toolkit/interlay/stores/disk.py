@@ -95,15 +95,19 @@ class _Cache(diskcache.Cache):  # type: ignore[misc] # it has no types
         }
         self._connection: sqlite3.Connection | None = None
         self._patience = timeout
+        self._is_opening = True
         try:
             super().__init__(str(folder), timeout=timeout, disk=BytesDisk, **self._ours)
             self._sql(
                 "CREATE TABLE IF NOT EXISTS Leases (name BLOB PRIMARY KEY, owner BLOB NOT NULL, ends REAL NOT NULL)"
                 " WITHOUT ROWID"
             )
+            self._pragma("synchronous", self._ours["sqlite_synchronous"])
         except BaseException:
+            self._is_opening = False
             self.close()
             raise
+        self._is_opening = False
 
     def another(self) -> _Cache:
         """One more, with a connection of its own."""
@@ -118,9 +122,12 @@ class _Cache(diskcache.Cache):  # type: ignore[misc] # it has no types
             self._connection = sqlite3.connect(
                 database, timeout=self._patience, isolation_level=None, check_same_thread=False
             )
-            for key, value in self._ours.items():
-                if key.startswith("sqlite_"):
-                    self._pragma(key.removeprefix("sqlite_"), value)
+            pragmas = {key.removeprefix("sqlite_"): v for key, v in self._ours.items() if key.startswith("sqlite_")}
+            if self._is_opening:
+                # A call waits for this. What is not written whole, as the power went, is no database and left behind.
+                pragmas = {"synchronous": 0} | pragmas | {"synchronous": 0}
+            for name, value in pragmas.items():
+                self._pragma(name, value)
         return self._connection
 
     @property
@@ -154,6 +161,8 @@ class _Cache(diskcache.Cache):  # type: ignore[misc] # it has no types
             self._con.execute(f"PRAGMA {name} = {value}").fetchall()
 
     def close(self) -> None:
+        if self._is_opening:
+            return  # diskcache would begin anew, to wait for locks from now on: this one does so already
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
