@@ -20,6 +20,7 @@ _TELLING: Final = 1
 _CREDENTIAL: Final = 2
 _SUSPECT: Final = 3
 _COOKIE: Final = 4
+_CONTROL: Final = 5
 
 _CREDENTIALS: Final = frozenset(
     (
@@ -54,6 +55,8 @@ class Asked(msgspec.Struct, gc=False):
     credentials: Pairs
     suspects: Pairs
     """Look like credentials."""
+    control: bytes | None = None
+    """What is wanted of caches, as ``cache-control`` says it."""
 
 
 class Headers:
@@ -85,6 +88,8 @@ class Headers:
                 asked.credentials.append((name.lower(), _lasting(value)))
             elif kind == _SUSPECT:
                 asked.suspects.append((name.lower(), value))
+            elif kind == _CONTROL:
+                asked.control = value if asked.control is None else asked.control + b", " + value
             elif kind == _COOKIE and (kept := _session(value)):
                 asked.suspects.append((b"cookie", kept))
         return asked
@@ -105,6 +110,8 @@ class Headers:
             return _TELLING
         if name == b"cookie":
             return _COOKIE
+        if name == b"cache-control":
+            return _CONTROL
         return _SUSPECT if _SECRETS.search(name) and name not in _PER_CALL else _SILENT
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, NamedTuple, Protocol
 
@@ -35,6 +36,8 @@ class Question(msgspec.Struct, frozen=True, gc=False):
     """64 hexadecimal digits."""
     scope: str
     """On whose behalf: ``tenant:<name>``, or ``key:<digest of the credentials>``, then ``|user=…`` and the like."""
+    control: bytes | None = None
+    """What its header ``cache-control`` says."""
 
 
 class Unfit(msgspec.Struct, frozen=True, gc=False):
@@ -91,7 +94,8 @@ def question(call: Call, *, vary_by: Collection[str] = (), secret: bytes = b"") 
     if userinfo := request.userinfo():
         asked.credentials.append((b"@", userinfo))
     scope, on_behalf = _scope(call.identity, asked, vary_by, secret)
-    return Question(digest(keyed.begun, asked.telling, on_behalf, json.encode_canonical(body)), scope)
+    key = digest(keyed.begun, asked.telling, on_behalf, json.encode_canonical(body))
+    return Question(key, scope, asked.control)
 
 
 def begin(*, dialect: str, method: str, origin: str, place: str) -> Hasher:
@@ -160,7 +164,7 @@ def _scope(identity: Identity, asked: Asked, vary_by: Collection[str], secret: b
         asked.telling.extend(asked.suspects)
         scope, told = f"tenant:{_word(identity.tenant)}", packed((b"tenant", _bytes(identity.tenant)))
     else:
-        mark = _mark([*asked.credentials, *asked.suspects], secret)
+        mark = _mark((*asked.credentials, *asked.suspects), secret)
         scope, told = f"key:{mark}", b"key" + mark.encode()
     for field in sorted(vary_by) if vary_by else ():
         value = getattr(identity, field)
@@ -171,12 +175,11 @@ def _scope(identity: Identity, asked: Asked, vary_by: Collection[str], secret: b
     return scope, told
 
 
-def _mark(credentials: Pairs, secret: bytes) -> str:
+@lru_cache(256)
+def _mark(credentials: tuple[tuple[bytes, bytes], ...], secret: bytes) -> str:
     """A digest of credentials, 32 hexadecimal digits."""
-    if len(credentials) > 1:
-        credentials.sort()
     key = secret if len(secret) <= blake2b.MAX_KEY_SIZE else blake2b(secret).digest()
-    return blake2b(_packed_pairs(credentials), digest_size=16, key=key).hexdigest()
+    return blake2b(_packed_pairs(sorted(credentials)), digest_size=16, key=key).hexdigest()
 
 
 def _word(word: str) -> str:

@@ -130,15 +130,15 @@ class Cache:
 
     async def __call__(self, call: Call, next: Next) -> Response:
         began, clock = call.io.time(), call.io.monotonic()
-        said = call.notes.get(Directives, caching.NONE)
-        if (header := call.request.header("cache-control")) is not None:
-            said = caching.joined(said, caching.of_header(header))
-        if said.no_store:
-            return await self._bypass(call, next, "no-store")
         asking = question(call, vary_by=self.vary_by, secret=self._secret)
         if isinstance(asking, Unfit):
             return await self._bypass(call, next, asking.reason)
         call.run.key = asking.key
+        said = call.notes.get(Directives, caching.NONE)
+        if asking.control is not None:
+            said = caching.joined(said, caching.of_header(asking.control.decode("latin-1")))
+        if said.no_store:
+            return await self._bypass(call, next, "no-store")
         if self.max_temperature is not None and _temperature(call) > self.max_temperature:
             return await self._bypass(call, next, "temperature")
         visit = Visit(call, next, asking, asked_by(call), said, began, clock)
