@@ -158,6 +158,8 @@ CREDENTIALS = [
 ]
 NOWHERE = Place("nowhere")
 
+CALLS = 2
+
 ENDINGS = (
     *("complete", "closed", "error event", "cut", "reset", "timeout in the body"),
     *("error", "unauthorised", "refused", "timeout", "raised", "HTML"),
@@ -341,19 +343,22 @@ def make_call(place: Place, dialect: str, ending: str, canary: str, sinks: Sinks
     client: Any = wire.for_openai(**options) if dialect == "openai" else wire.for_anthropic(**options)
     if key is not None:
         client.api_key = key
-    interlay.wrap(client, Passing(sinks.looker), interlay.Observe(sinks.looker, inline=True))
+    cache = interlay.Cache()
+    interlay.wrap(client, Passing(sinks.looker), cache, interlay.Observe(sinks.looker, inline=True))
     resource = client.chat.completions if dialect == "openai" else client.messages
     plain = {"model": "gpt-4o-mini" if dialect == "openai" else "claude-sonnet-4-6", "max_tokens": 9, **user("hello")}
-    try:
-        answer = resource.create(**{**plain, **place.arguments(dialect, canary)}, stream=stream)
-        if stream and ending == "closed":
-            with answer as events:
-                next(iter(events))
-        elif stream:
-            list(answer)
-    except Exception as error:  # noqa: BLE001 - which it is depends on the ending
-        sinks.raised(error)
-    assert len(wire.requests) == 1
+    for _ in range(CALLS):  # the second may be answered from the cache
+        try:
+            answer = resource.create(**{**plain, **place.arguments(dialect, canary)}, stream=stream)
+            if stream and ending == "closed":
+                with answer as events:
+                    next(iter(events))
+            elif stream:
+                list(answer)
+        except Exception as error:  # noqa: BLE001 - which it is depends on the ending
+            sinks.raised(error)
+        sinks.looker.note(cache, cache.store, cache.stats())
+    assert 1 <= len(wire.requests) <= CALLS
     if place is not NOWHERE:
         request = wire.requests[0]
         went = f"{request.url} {request.headers.raw!r} {request.content!r} {secrets._registered}"
@@ -365,7 +370,7 @@ def seen_of(place: Place, dialect: str, ending: str, canary: str, *, stream: boo
     with watching(contents=contents) as sinks:
         with capture() as records:
             make_call(place, dialect, ending, canary, sinks, stream=stream)
-        assert len(records) == 1
+        assert len(records) == CALLS
         sinks.collect(records)
         assert len(sinks.looker.shown) >= 20
         assert sinks.texts["files"]
