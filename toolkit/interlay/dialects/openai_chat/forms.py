@@ -24,9 +24,11 @@ _JOINED: Final = frozenset(
      "function_call", "audio", "annotations")
 )  # fmt: skip
 """Members of a delta that assemblies know how to join."""
-_PASSING: Final = frozenset(("delta", "message", "text", "logprobs", "index"))
+_APART: Final = frozenset(("delta", "message", "text", "logprobs", "index"))
+"""Members of a choice that are looked at on their own; some hosts say in ``text`` again what the delta says."""
 _NAMES: Final = ("id", "model")
-_COUNTED: Final = frozenset(("choices", "usage", "x_groq", *PADDING))
+_KNOWN: Final = frozenset((*_NAMES, "choices", "usage", "x_groq", *PADDING))
+"""Members of a chunk that assemblies know how to join, or that say nothing."""
 
 
 # A body as chunks
@@ -107,7 +109,7 @@ class _Choice:
             yield self._chunk({"function_call": an_object(function, "the function")})
 
     def end(self) -> Object:
-        others = {key: value for key, value in self._choice.items() if key not in _PASSING}
+        others = {key: value for key, value in self._choice.items() if key not in _APART}
         return {**self._chunk({}, self._take_logprobs()), **others}
 
     def _take_logprobs(self) -> Any:
@@ -145,7 +147,7 @@ def _look_through(chunk: Object, repeats: Repeats) -> None:
     """Refuse what assemblies would lose: of members they do not know they keep the last."""
     repeats.name(chunk, *_NAMES)
     for key, value in chunk.items():
-        if isinstance(value, list | dict) and key not in (*_NAMES, *_COUNTED):
+        if isinstance(value, list | dict) and key not in _KNOWN:
             repeats.add(key, value)
     choices = chunk.get("choices")
     for choice in list_of(choices) if choices else ():
@@ -153,7 +155,7 @@ def _look_through(chunk: Object, repeats: Repeats) -> None:
         if choice.get("content_filter_results") == {}:
             del choice["content_filter_results"]  # of a chunk without text: it takes no verdict back
         for key, value in choice.items():
-            if key not in _PASSING:
+            if key not in _APART:
                 repeats.add((index, key), value)
         if not isinstance(choice.get("logprobs"), dict):
             repeats.add((index, "logprobs"), choice.get("logprobs"))
