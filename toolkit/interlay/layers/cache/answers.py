@@ -111,8 +111,8 @@ def _in_form(call: Call, entry: Entry, asked: Asked) -> bytes | None:
         return None
     if entry.form == asked.form:
         return entry.body
-    dialect = call.dialect
-    if not isinstance(dialect, Codec):
+    dialect = _codec(call.dialect.name) if call.dialect is not None else None
+    if dialect is None:
         return None
     body: bytes | None = entry.body
     if entry.form != BODY:
@@ -138,5 +138,11 @@ def _plain(chunks: list[bytes], coding: str | None) -> bytes:
 
 @lru_cache(256)
 def _stream_type(name: str, query: bytes) -> str | None:
+    dialect = _codec(name)
+    return None if dialect is None else dialect.stream_type(query.decode("latin-1"))
+
+
+@lru_cache(64)
+def _codec(name: str) -> Codec | None:
     dialect = dialects.named(name)
-    return dialect.stream_type(query.decode("latin-1")) if isinstance(dialect, Codec) else None
+    return dialect if isinstance(dialect, Codec) else None
