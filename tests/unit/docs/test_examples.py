@@ -43,6 +43,15 @@ def test_each_user_has_a_sum(tmp_path: Path) -> None:
     assert re.fullmatch(r"ada +\$0\.0\d+\ngrace +\$0\.0\d+\n", told)
 
 
+def test_a_cache_tells_what_it_gave_and_saved(tmp_path: Path) -> None:
+    *found, saved = run("cache.py", cwd=tmp_path).splitlines()
+    times = {what: int(count) for count, _, what in (line.partition(" ") for line in found)}
+    # Whoever comes when the first answer is there already need not share it.
+    assert times.pop("hit, fresh") + times.pop("hit, shared", 0) == 5
+    assert times == {"miss, absent": 2, "miss, no-cache": 1}
+    assert saved == "saved $0.0000255"
+
+
 def test_another_model_takes_over(tmp_path: Path) -> None:
     answer, served, verdict = run("own_layer.py", 503, cwd=tmp_path).splitlines()
     assert answer == "Southern Ocean."
