@@ -385,7 +385,7 @@ class TestGarbage:
                 assert found is None
                 assert seconds < 10 * 0.06
                 seconds, _ = took(store.set)
-                assert seconds < 10 * 0.06
+                assert seconds < 10 * 1.0
             assert len(store.lines()) <= 4, "a server that answers now this and now that may be used now and then"
             monkeypatch.setattr(redis, "_PATIENCE", 0.1)
             for work in (

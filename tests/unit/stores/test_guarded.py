@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
@@ -280,6 +281,36 @@ def test_an_async_operation_is_cut_at_its_budget(
 
     colour(work)
     assert caplog.messages == ["shaky is not used until it answers again: no answer within 1 s"]
+
+
+@pytest.mark.parametrize("colour", [on_asyncio, on_trio])
+def test_a_program_that_is_busy_is_no_failure_of_the_store(
+    colour: Callable[[Callable[[IO], Awaitable[None]]], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    shaky = Shaky(budget=0.5)
+
+    async def work(io: IO) -> None:
+        assert await shaky.guarded.set(io, KEY, b"value", lifetime=HOUR)
+
+        async def is_answered_while_the_loop_is_held_up() -> None:
+            time.sleep(0.6)  # noqa: ASYNC251 - that is what is wrong with such a program
+
+        shaky.reads = is_answered_while_the_loop_is_held_up
+        assert await shaky.guarded.get(io, KEY) == b"value"
+
+        async def one() -> None:
+            assert await shaky.guarded.get(io, KEY) is None
+
+        shaky.reads = anyio.sleep_forever
+        async with anyio.create_task_group() as group:
+            group.start_soon(one)
+            await anyio.sleep(0.1)
+            shaky.reads = shaky.fine
+            assert await shaky.guarded.get(io, KEY) == b"value"
+        assert await shaky.guarded.get(io, KEY) == b"value"
+
+    colour(work)
+    assert not caplog.messages
 
 
 def test_cancelling_a_call_is_no_failure_of_the_store() -> None:

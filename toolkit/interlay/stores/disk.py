@@ -9,15 +9,17 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from interlay.chain.aio import AsyncIO
 from interlay.chain.io import IO
 from interlay.chain.segments import open_folder
 from interlay.model.arguments import is_count, is_number, shown
 from interlay.model.errors import ConfigError
+from interlay.stores.gathering import Gathering
 from interlay.stores.store import LONGEST, LONGEST_LEASE, Found, Stats, StoreError, labels, wanted
 
 try:
@@ -197,6 +199,7 @@ class DiskStore:
         self._room: _Room | None = None
         self._inherited: list[_Room] = []
         self._lock = threading.Lock()
+        self._gathering = Gathering(self._look_up_all, "disk")
         store = weakref.ref(self)
 
         def in_child() -> None:
@@ -213,19 +216,12 @@ class DiskStore:
             self._room = None
 
     async def get(self, io: IO, key: str) -> bytes | None:
-        name = _key(key)
-
-        return await self._aside(io, lambda cache: _looked_up(cache, name)[0])
+        return (await self._look_up(io, key))[0]
 
     async def find(self, io: IO, key: str) -> Found | None:
-        name = _key(key)
-
-        def work(cache: _Cache) -> Found | None:
-            value, ends = _looked_up(cache, name)
-            left = float(ends) - time.time() if isinstance(ends, int | float) else 0.0
-            return Found(value, left) if value is not None and left > 0 else None
-
-        return await self._aside(io, work)
+        value, ends = await self._look_up(io, key)
+        left = float(ends) - time.time() if isinstance(ends, int | float) else 0.0
+        return Found(value, left) if value is not None and left > 0 else None
 
     async def set(
         self, io: IO, key: str, value: bytes, *, lifetime: float, scope: str = "", tags: Iterable[str] = ()
@@ -278,7 +274,26 @@ class DiskStore:
             room.close()
 
     async def _aside(self, io: IO, work: Callable[[_Cache], T]) -> T:
-        return await io.run(lambda: self._try(work), group="stores")
+        return await io.run(lambda: self._try(work), group="disk")
+
+    async def _look_up(self, io: IO, key: str) -> tuple[bytes | None, object]:
+        """What a row holds, and when it ends. Looking up waits for nobody, and so many tasks may do it together."""
+        name = _key(key)
+        if not isinstance(io, AsyncIO):
+            return self._try(lambda cache: _looked_up(cache, name))
+        found = await self._gathering.ask(io, name)
+        if isinstance(found, StoreError):
+            raise found
+        return found
+
+    def _look_up_all(self, names: Sequence[bytes]) -> list[tuple[bytes | None, object] | StoreError]:
+        return [self._look_up_one(name) for name in names]
+
+    def _look_up_one(self, name: bytes) -> tuple[bytes | None, object] | StoreError:
+        try:
+            return self._try(lambda cache: _looked_up(cache, name))
+        except StoreError as error:
+            return error
 
     def _try(self, work: Callable[[_Cache], T]) -> T:
         """Do something with the database. Everything that can go wrong with a file is a ``StoreError``."""

@@ -124,14 +124,20 @@ class GuardedStore:
             # What blocks cannot be interrupted, and its being looked after is dear.
             found = await (work() if isinstance(io, SyncIO) else io.until(begun + budget, work))
         except WireTimeout:
-            self._open(io, breaker, f"no answer within {budget:g} s")
+            # If others were answered meanwhile, it is the program that has too much to do at once.
+            if breaker.answered < begun:
+                self._open(io, breaker, f"no answer within {budget:g} s")
             return nothing
         except Exception as error:  # noqa: BLE001 - a cache must not be what a call fails of
             # The words of others may hold an address with a password in it.
             self._open(io, breaker, str(error) if isinstance(error, StoreError) else type(error).__name__)
             return nothing
-        if io.monotonic() - begun > budget:
+        now = io.monotonic()
+        # In async it would have been cut: then it was the event loop that came by late.
+        if now - begun > budget and isinstance(io, SyncIO):
             self._open(io, breaker, f"an answer after more than {budget:g} s")
+        else:
+            breaker.answered = now
         return found
 
     def _open(self, io: IO, breaker: _Breaker, reason: str) -> None:
@@ -173,6 +179,8 @@ class _Breaker:
     def __init__(self) -> None:
         self.pause = 0.0
         """Seconds between trials; 0 while it is closed."""
+        self.answered = float("-inf")
+        """When something was answered in time, the last time."""
         self._next = 0.0
         self._claimed = False
         self._lock = threading.Lock()
