@@ -30,7 +30,7 @@ PATIENT = 60.0
 class DiskBench:
     def __init__(self, path: Path, max_bytes: int = 64 * MIB, timeout: float = PATIENT) -> None:
         self.path = path
-        self.store = DiskStore(path, max_bytes, timeout=timeout)
+        self.store = DiskStore(path, max_bytes, timeout=timeout, patience=timeout)
 
     def pass_(self, seconds: float) -> None:
         """Move all that is there into the past."""
@@ -293,10 +293,11 @@ class TestBound:
         with pytest.raises(ConfigError, match=r"DiskStore\(max_bytes=.*expected bytes"):
             DiskStore(tmp_path, bound)  # type: ignore[arg-type]
 
-    @pytest.mark.parametrize("timeout", [0, -1, float("inf"), "1s"])
-    def test_says_what_a_time_is(self, tmp_path: Path, timeout: object) -> None:
-        with pytest.raises(ConfigError, match=r"DiskStore\(timeout=.*expected seconds"):
-            DiskStore(tmp_path, timeout=timeout)  # type: ignore[arg-type]
+    @pytest.mark.parametrize("field", ["timeout", "patience"])
+    @pytest.mark.parametrize("value", [0, -1, float("inf"), "1s"])
+    def test_says_what_a_time_is(self, tmp_path: Path, field: str, value: object) -> None:
+        with pytest.raises(ConfigError, match=rf"DiskStore\({field}=.*expected seconds"):
+            DiskStore(tmp_path, **{field: value})  # type: ignore[arg-type]
 
     @pytest.mark.long
     def test_is_kept_under_a_million_inserts(self, tmp_path: Path, rng: random.Random) -> None:
@@ -382,6 +383,19 @@ class TestProcesses:
         got = [process.communicate(timeout=240)[0].split() for process in both]
         assert sorted(got[0] + got[1], key=int) == [str(at) for at in range(300)]
 
+    def test_wait_for_a_lock_as_long_as_they_may_to_write(self, tmp_path: Path) -> None:
+        bench = DiskBench(tmp_path / "cache", timeout=0.01)
+        bench.store = DiskStore(bench.path, timeout=0.01, patience=PATIENT)
+        bench.set()
+        connection = sqlite3.connect(bench.database, isolation_level=None, check_same_thread=False)
+        connection.execute("BEGIN IMMEDIATE")
+        thread = threading.Timer(0.3, connection.rollback)
+        thread.start()
+        assert bench.set(value=b"later"), "it waits longer than it may to look something up"
+        thread.join()
+        connection.close()
+        bench.store.close()
+
     def test_open_it_while_another_is_in_the_middle_of_writing(self, bench: DiskBench) -> None:
         bench.set()
         with closing(sqlite3.connect(bench.database, isolation_level=None)) as connection:
@@ -399,6 +413,8 @@ class TestProcesses:
                 bench.set()
             with pytest.raises(StoreError):
                 sync(bench.store.forget)
+            with pytest.raises(StoreError):
+                sync(lambda io: bench.store.lease(io, "name", "ann", lifetime=60))
             assert bench.get() == b"value", "reading needs no lock"
         assert bench.set(value=b"later")
         bench.store.close()

@@ -18,7 +18,7 @@ from interlay.chain.runner import Runner
 from interlay.model.errors import ConfigError
 from interlay.stores import guarded
 from interlay.stores.guarded import GuardedStore
-from interlay.stores.store import Found, StoreError
+from interlay.stores.store import Found, StoreBusy, StoreError
 
 __all__ = ["run"]
 
@@ -281,6 +281,29 @@ def test_an_async_operation_is_cut_at_its_budget(
 
     colour(work)
     assert caplog.messages == ["shaky is not used until it answers again: no answer within 1 s"]
+
+
+def test_a_store_with_no_room_just_now_is_a_miss_and_asked_again(
+    shaky: Shaky, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def is_busy_while_another_is_served() -> None:
+        shaky.reads = shaky.fine
+        shaky.pass_(0.01)
+        assert shaky.read() == b"value"
+        raise StoreBusy("busy")
+
+    async def is_busy() -> None:
+        shaky.pass_(0.01)
+        raise StoreBusy("busy")
+
+    assert shaky.write()
+    shaky.reads = is_busy_while_another_is_served
+    assert shaky.read() is None
+    assert shaky.read() == b"value"
+    shaky.reads = is_busy
+    shaky.pass_(1)
+    assert shaky.read() is None
+    assert caplog.messages == ["shaky is not used until it answers again: busy"]
 
 
 @pytest.mark.parametrize("colour", [on_asyncio, on_trio])

@@ -9,8 +9,8 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -156,6 +156,16 @@ class _Cache(diskcache.Cache):  # type: ignore[misc] # it has no types
             return super().reset(key, self._ours[key], update=False)
         return None
 
+    @contextmanager
+    def patient(self, seconds: float) -> Iterator[None]:
+        """Wait that long for locks."""
+        self._con.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}").close()
+        try:
+            yield
+        finally:
+            if self._connection is not None:
+                self._connection.execute(f"PRAGMA busy_timeout = {self._patience * 1000:.0f}").close()
+
     def _pragma(self, name: str, value: object) -> None:
         # Setting what is set already may need a lock.
         rows = self._con.execute(f"PRAGMA {name}").fetchall()
@@ -174,27 +184,31 @@ class DiskStore:
     """Bounded, in a folder of its own that only its user can read; what was stored the longest ago goes first.
 
     The folder is made at first use. Processes may share it, and die at any moment. A row that is not ours is a miss,
-    and a database that is not is left behind for a new one. Neither reading nor writing waits for another process
-    longer than ``timeout``.
+    and a database that is not is left behind for a new one. Nothing waits for another process longer than it may.
 
-    An asynchronous caller's work is done in a worker thread.
+    An asynchronous caller's work is done in a worker thread. What many tasks look up at once is looked up together.
 
     Args:
         path: the folder. It is refused (``StoreError``) if it belongs to somebody else, or others may write to it.
         max_bytes: all that its files may take, 16 MiB at least. Nothing longer than a thirty-second of it is kept.
-        timeout: seconds to wait for a lock.
+        timeout: seconds to wait for a lock, if need be to look something up, and for a lease.
+        patience: the same for writing, for which no call waits; ``timeout`` where that is longer.
 
     Raises ``ConfigError`` for a bound or a time that is none.
     """
 
-    def __init__(self, path: str | os.PathLike[str], max_bytes: int = 2**30, *, timeout: float = 0.05) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], max_bytes: int = 2**30, *, timeout: float = 0.05, patience: float = 1.0
+    ) -> None:
         if not is_count(max_bytes) or max_bytes < _LEAST:
             raise ConfigError(f"DiskStore(max_bytes={shown(max_bytes)}): expected bytes, {_LEAST} or more")
-        if not is_number(timeout) or timeout <= 0:
-            raise ConfigError(f"DiskStore(timeout={shown(timeout)}): expected seconds above 0")
+        for field, value in (("timeout", timeout), ("patience", patience)):
+            if not is_number(value) or value <= 0:
+                raise ConfigError(f"DiskStore({field}={shown(value)}): expected seconds above 0")
         self.path = Path(path).expanduser()
         self.max_bytes = max_bytes
         self._timeout = timeout
+        self._patience = max(patience, timeout)
         self._longest = max_bytes // _SHARE
         self._room: _Room | None = None
         self._inherited: list[_Room] = []
@@ -242,17 +256,17 @@ class DiskStore:
                 cache.cull()
             return True
 
-        return await self._aside(io, work)
+        return await self._write(io, work)
 
     async def delete(self, io: IO, key: str) -> bool:
         name = _key(key)
-        return await self._aside(io, lambda cache: bool(cache.delete(name)))
+        return await self._write(io, lambda cache: bool(cache.delete(name)))
 
     async def forget(
         self, io: IO, *, scope: str | None = None, tag: str | None = None, older_than: float | None = None
     ) -> int:
         words = wanted(scope, tag)
-        return await self._aside(io, lambda cache: _forget(cache, words, older_than))
+        return await self._write(io, lambda cache: _forget(cache, words, older_than))
 
     async def stats(self, io: IO) -> Stats:
         return await self._aside(io, lambda cache: Stats(len(cache), cache.volume()))
@@ -264,7 +278,7 @@ class DiskStore:
     async def release(self, io: IO, name: str, owner: str) -> None:
         words = _key(name), _key(owner)
         give_back = "DELETE FROM Leases WHERE name = ? AND owner = ?"
-        await self._aside(io, lambda cache: cache._sql(give_back, words).close())  # noqa: SLF001 - ours
+        await self._write(io, lambda cache: cache._sql(give_back, words).close())  # noqa: SLF001 - ours
 
     def close(self) -> None:
         """Let go of the database. What other threads are doing with it they finish."""
@@ -275,6 +289,13 @@ class DiskStore:
 
     async def _aside(self, io: IO, work: Callable[[_Cache], T]) -> T:
         return await io.run(lambda: self._try(work), group="disk")
+
+    async def _write(self, io: IO, work: Callable[[_Cache], T]) -> T:
+        def patiently(cache: _Cache) -> T:
+            with cache.patient(self._patience):
+                return work(cache)
+
+        return await self._aside(io, patiently)
 
     async def _look_up(self, io: IO, key: str) -> tuple[bytes | None, object]:
         """What a row holds, and when it ends. Looking up waits for nobody, and so many tasks may do it together."""

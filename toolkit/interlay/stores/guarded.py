@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from interlay.chain.io import IO, SyncIO, drive
 from interlay.model.arguments import is_number, shown
 from interlay.model.errors import ConfigError, WireTimeout
-from interlay.stores.store import Found, Stats, Store, StoreError
+from interlay.stores.store import Found, Stats, Store, StoreBusy, StoreError
 
 logger = logging.getLogger("interlay.stores")
 
@@ -123,10 +123,11 @@ class GuardedStore:
         try:
             # What blocks cannot be interrupted, and its being looked after is dear.
             found = await (work() if isinstance(io, SyncIO) else io.until(begun + budget, work))
-        except WireTimeout:
+        except (WireTimeout, StoreBusy) as error:
             # If others were answered meanwhile, it is the program that has too much to do at once.
             if breaker.answered < begun:
-                self._open(io, breaker, f"no answer within {budget:g} s")
+                reason = str(error) if isinstance(error, StoreBusy) else f"no answer within {budget:g} s"
+                self._open(io, breaker, reason)
             return nothing
         except Exception as error:  # noqa: BLE001 - a cache must not be what a call fails of
             # The words of others may hold an address with a password in it.

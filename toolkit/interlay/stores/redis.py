@@ -31,7 +31,7 @@ from interlay.model.errors import ConfigError
 from interlay.stores.gathering import Gathering
 from interlay.stores.redis_address import parse
 from interlay.stores.redis_wire import Command, NoScriptError, Reply, ResponseError, connect
-from interlay.stores.store import LONGEST, LONGEST_LEASE, Found, Stats, StoreError, labels, wanted
+from interlay.stores.store import LONGEST, LONGEST_LEASE, Found, Stats, StoreBusy, StoreError, labels, wanted
 
 _SHELVES: Final = 64
 _HEAD: Final = 24
@@ -285,7 +285,9 @@ class RedisStore:
         return replies
 
     def _failed(self, error: Exception) -> StoreError:
-        failure = StoreError(f"{self.address} {_trouble(error)}")
+        # The network's own are redis-py's: this one is of whoever waited for a connection.
+        kind = StoreBusy if isinstance(error, TimeoutError) else StoreError
+        failure = kind(f"{self.address} {_trouble(error)}")
         failure.__cause__ = error
         return failure
 
@@ -423,4 +425,6 @@ def _trouble(error: Exception) -> str:
     """In words without an address or a password in them."""
     if isinstance(error, ResponseError):
         return f"refused: {type(error).__name__}"
+    if isinstance(error, TimeoutError):
+        return "could not be connected to in time"
     return f"failed: {type(error).__name__}"

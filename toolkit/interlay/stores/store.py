@@ -19,6 +19,10 @@ class StoreError(InterlayError):
     asked, it means a miss."""
 
 
+class StoreBusy(StoreError):
+    """A store had no room for one more just now. It may well serve others."""
+
+
 class Stats(NamedTuple):
     """How much a store holds."""
 
