@@ -218,6 +218,9 @@ class Shared:
         place = reader.at - self._gone
         if place < 0:
             raise ReadError("this reader of a shared answer fell behind")
+        if self._error is not None and not (reader.at or reader.owns):
+            # Who has nothing yet can still turn to another source.
+            raise ReadError("the shared answer broke off")
         if place < len(self._chunks):
             reader.at += 1
             return self._chunks[place]

@@ -87,6 +87,7 @@ class Stream:
         "_hooks",
         "_io",
         "_leaving",
+        "_looking",
         "_recovers",
         "_released",
         "_sealing",
@@ -120,6 +121,8 @@ class Stream:
         self._leaving: Leaving | None = None
         self._recovers: tuple[tuple[Recover, int], ...] = ()
         self._told = self._released = self._delivered = self._flushed = self._drained = False
+        self._looking = False
+        """Whether it is read ahead: then nothing of it is delivered."""
         self._again: tuple[bytes, int] | None = None
         self.monitor = monitor
         self.deadline: float | None = None
@@ -314,7 +317,8 @@ class Stream:
 
     def _deliver(self) -> None:
         # What was delivered is never replayed.
-        self._delivered, self._recovers = True, ()
+        if not self._looking:
+            self._delivered, self._recovers = True, ()
 
     async def prefetch(self, limit: int) -> bytes | None:
         """Read up to ``limit`` bytes as they came and hold them for the reader. The whole plain body, or None when
@@ -323,12 +327,15 @@ class Stream:
         size = 0
         try:
             while (self._again is not None or not self._told) and self.monitor.bytes <= limit and size <= limit:
-                delivered, recovers, held = self._delivered, self._recovers, self._held
-                self._held = ()
+                held, monitor, self._held = self._held, self.monitor, ()
+                self._looking = True
                 chunk = await self.read()
-                self._held, self._delivered, self._recovers = (*held, chunk) if chunk else held, delivered, recovers
+                if self.monitor is not monitor:
+                    held, size = (), 0  # it began anew, from another source
+                self._held = (*held, chunk) if chunk else held
                 size += len(chunk)
         finally:
+            self._looking = False
             self.ahead += perf_counter() - began
         if not self._told:
             return None
@@ -356,10 +363,23 @@ class Stream:
                 return out
         self.spent += perf_counter() - now
         if not self._told:
-            if self.strict and self.monitor.verdict()[1] is CUT:
+            if self.strict and self._is_cut():
                 raise ReadError("the answer ends before its end")
             self._end_of_bytes()
         return b""
+
+    def _is_cut(self) -> bool:
+        """Whether bytes that end here are not all of it. Of a body trackers forgive much."""
+        monitor = self.monitor
+        if monitor.verdict()[1] is CUT:
+            return True
+        if monitor.streamed or monitor.opaque or monitor.tracker is None:
+            return False
+        try:
+            msgspec.json.decode(monitor.body(), type=msgspec.Raw)
+        except msgspec.DecodeError:
+            return True
+        return False
 
     def broke(self, error: BaseException) -> None:
         """The source, a stage or the reader's own program raised: tells the end."""
@@ -448,7 +468,13 @@ class Stream:
             if out := await self._through(rest, end):
                 self._deliver()
                 return out
-        if out := self.over(now):
+        try:
+            out = self.over(now)
+        except ReadError as error:
+            if not await self._recovered(error):
+                raise
+            return await self.read()
+        if out:
             return out
         await self.release()
         return b""
@@ -466,8 +492,8 @@ class Stream:
 
     async def _recovered(self, error: WireError) -> bool:
         recovers, self._recovers = self._recovers, ()
-        if not recovers or self._delivered:
-            return False
+        if not recovers or self._delivered or (self._stages and self.monitor.streamed and self.monitor.chunks):
+            return False  # what stages were fed cannot be taken back either
         self._leave("error")
         if self.sending is not None:
             self.sending.ended(Failure(type=error.kind))
@@ -502,7 +528,7 @@ class Stream:
         self._recovers = (*fresh._recovers, *((recover, known + inner) for recover, inner in recovers))
         self._stages = (*fresh._stages, *(stage for stage in self._stages if stage not in fresh._stages))
         self.expire(fresh.deadline)
-        self._released = False
+        self._released = self._drained = False
         fresh._told = fresh._released = True
 
     def _leave(self, end: End) -> None:
