@@ -86,7 +86,7 @@ class Forms(Protocol):
 
 
 class Sayings(Protocol):
-    """The module ``said``: messages as the API writes them."""
+    """The module ``said``, or a ``ChatSayings``: messages as the API writes them."""
 
     def prompt(self, body: bytes) -> tuple[list[Object], list[Object]]: ...
     def answer(self, body: bytes) -> list[Object]: ...

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from interlay.dialects._modular import ModularCodec
+from interlay.dialects._said import ChatSayings, the_message
 from interlay.dialects._sse import SSEFramer
-from interlay.dialects.cohere import asking, assembly, failures, figures, forms, places, request, response, said, stream
+from interlay.dialects.cohere import asking, assembly, failures, figures, forms, places, request, response, stream
 from interlay.dialects.cohere.names import ORIGIN
 from interlay.dialects.cohere.outline import outline
 from interlay.dialects.cohere.tracker import Tracker
@@ -31,7 +32,7 @@ class Cohere(ModularCodec):
     _stream = stream
     _places = places
     _forms = forms
-    _said = said
+    _said = ChatSayings(the_message, assembly.whole)
 
     def matches(self, method: str, path: str) -> bool:
         return method == "POST" and path.endswith("/v2/chat")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from interlay.dialects._modular import ModularCodec
-from interlay.dialects.ollama import asking, assembly, failures, figures, forms, places, request, response, said, stream
+from interlay.dialects._said import ChatSayings, the_message
+from interlay.dialects.ollama import asking, assembly, failures, figures, forms, places, request, response, stream
 from interlay.dialects.ollama.framing import LineFramer
 from interlay.dialects.ollama.names import ORIGIN
 from interlay.dialects.ollama.outline import outline
@@ -32,7 +33,7 @@ class Ollama(ModularCodec):
     _stream = stream
     _places = places
     _forms = forms
-    _said = said
+    _said = ChatSayings(the_message, assembly.whole)
 
     def matches(self, method: str, path: str) -> bool:
         return method == "POST" and path.endswith("/api/chat")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from interlay.dialects._modular import ModularCodec
+from interlay.dialects._said import ChatSayings, messages_of_choices
 from interlay.dialects._sse import SSEFramer
 from interlay.dialects.openai_chat import (
     asking,
@@ -13,7 +14,6 @@ from interlay.dialects.openai_chat import (
     places,
     request,
     response,
-    said,
     stream,
 )
 from interlay.dialects.openai_chat.outline import ask_usage, outline
@@ -41,7 +41,7 @@ class OpenAIChat(ModularCodec):
     _stream = stream
     _places = places
     _forms = forms
-    _said = said
+    _said = ChatSayings(messages_of_choices, assembly.whole)
 
     def matches(self, method: str, path: str) -> bool:
         return method == "POST" and path.endswith("/chat/completions")
