@@ -117,12 +117,14 @@ class Feed(httpx2.SyncByteStream, httpx2.AsyncByteStream):
                 return
             yield piece
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while True:
-            await self.await_(self._is_ready)
-            if not (piece := self._next()):
-                return
-            yield piece
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self  # no generator, which trio would want closed
+
+    async def __anext__(self) -> bytes:
+        await self.await_(self._is_ready)
+        if piece := self._next():
+            return piece
+        raise StopAsyncIteration
 
     def close(self) -> None:
         self.closed += 1
