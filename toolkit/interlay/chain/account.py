@@ -66,7 +66,7 @@ def record(run: Run) -> Record:
     if end is None:
         assert monitor is not None
         end, failure = monitor.verdict()
-        if run.sendings:
+        if run.sendings and run.sendings[-1].monitor is monitor:  # it is not where a cache gave the answer instead
             run.sendings[-1].error = failure
     outline, route, body = call.glance, call.route, call.body_kind
     attempts = tuple(

@@ -1,4 +1,4 @@
-"""A store that is away is told from one that has nothing."""
+"""What is told where a store is away, and where the provider is."""
 
 from __future__ import annotations
 
@@ -32,3 +32,16 @@ def test_one_that_has_nothing_is_a_miss(bench: Bench) -> None:
     bench.wrap(interlay.Cache(GuardedStore(MemoryStore(), budget=30.0)))
     bench.ask(question("a"))
     assert bench.found == ("miss", "absent")
+
+
+def test_the_send_that_failed_before_a_stale_answer_is_told_to_have_failed(bench: Bench) -> None:
+    bench.wrap(interlay.Cache(ttl=0, stale_if_error="1h"))
+    bench.ask(question("a"))
+    bench.settle()
+    bench.serves(503)
+    assert bench.ask(question("a")).status == 200
+    assert bench.found == ("stale", "error")
+    (failed,) = bench.last.attempts
+    assert failed.error is not None
+    assert (failed.status, failed.error.status, failed.billed) == (503, 503, False)
+    assert (bench.last.end, bench.last.error) == ("complete", None)
