@@ -4,9 +4,9 @@ Run with ``python -m benchmarks.stores [--hits 2000] [--rounds 7]``. Needs ``red
 are interleaved, so that a drift of the machine's speed falls on all sides; each figure is the best round's.
 
 Prints one JSON object: ``sync`` and ``async`` in microseconds an operation, ``crowd`` the same for 64 tasks at once,
-and ``away`` in milliseconds for the first call that finds out, and for each call after it. ``held_up`` is the longest that
-the event loop was away from a task that only looks at the clock while the first call waited; ``held_up_idle`` the same
-while nothing happened.
+and ``away`` in milliseconds for the first call that finds out, and for each call after it. ``held_up`` is the longest
+that the event loop was away from a task that only looks at the clock while the first call waited; ``held_up_idle`` the
+same while nothing happened.
 """
 
 from __future__ import annotations
