@@ -27,10 +27,12 @@ from interlay.model.record import CacheOutcome, End, Failure, Link
 from interlay.model.secrets import Secret
 from interlay.stores import open_store
 from interlay.stores.entry import Entry
+from interlay.stores.guarded import GuardedStore
 from interlay.stores.memory import MemoryStore
 from interlay.stores.sealing import Seal
 from interlay.stores.shelf import Shelf
 from interlay.stores.store import Stats, Store
+from interlay.stores.tiers import Tiers
 
 logger = logging.getLogger("interlay.cache")
 
@@ -122,7 +124,10 @@ class Cache:
         self.mode = mode
         self.single_flight = single_flight
         self._secret = secret_of(secret)
-        self.store = open_store(store)
+        opened = open_store(store)
+        # One of the caller's own may be slow, or raise anything.
+        safe = isinstance(opened, MemoryStore | GuardedStore | Tiers)
+        self.store = opened if safe else GuardedStore(opened)
         self._shelf = Shelf(self.store, seal_of(encrypt))
         self._leases = self.lease > 0 and not isinstance(self.store, MemoryStore)
         self._state = _State(None)
