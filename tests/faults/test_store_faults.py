@@ -18,14 +18,16 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import Self
+from typing import Any, Self
 
 import anyio
 import anyio.lowlevel
 import pytest
 from tests.services.redis_server import RedisServer, running, until
+from tests.unit.entry.wires import Wire
 from tests.unit.stores.conformance import HOUR, KEY, T, on_asyncio, on_trio, sync
 
+import interlay
 from interlay.chain.aio import AsyncIO
 from interlay.chain.io import IO, SyncIO, drive
 from interlay.chain.runner import Runner
@@ -529,3 +531,73 @@ class TestNobodyGetsAnothersAnswer:
             thread.join()
         assert not wrong
         store.close()
+
+
+class TestPain07UnreachableRedisHangsEveryRequest:
+    """Seen elsewhere: a Redis that does not answer holds every request up for as long as its client cares to try."""
+
+    @staticmethod
+    def question(number: int) -> Any:
+        return [{"role": "user", "content": f"What is {number} and one?"}]
+
+    def test_pain_07_frozen(self, server: RedisServer) -> None:
+        wire = Wire(200)
+        client = interlay.wrap(wire.for_openai(), interlay.Cache(server.url))
+
+        def ask(number: int) -> float:
+            seconds, answer = took(
+                lambda: client.chat.completions.create(model="gpt-4o-mini", messages=self.question(number))
+            )
+            assert answer.choices[0].message.content == "Hello"
+            return seconds
+
+        ask(0)  # whatever is made once
+        server.freeze()
+        try:
+            assert ask(1) < 10 * (0.06 + 0.01)
+            assert sum(ask(number) for number in range(2, 102)) < 10 * 100 * 0.003
+        finally:
+            server.thaw()
+        assert len(wire.requests) == 102
+        outcomes = [record.cache for record in reversed(interlay.last(101)) if record.cache is not None]
+        assert {(cache.outcome, cache.reason) for cache in outcomes} == {("error", "store")}
+
+    def test_pain_07_frozen_in_async(self, server: RedisServer) -> None:
+        wire = Wire(200)
+
+        async def body() -> None:
+            client = interlay.wrap(wire.for_async_openai(), interlay.Cache(server.url))
+
+            async def ask(number: int) -> None:
+                answer = await client.chat.completions.create(model="gpt-4o-mini", messages=self.question(number))
+                assert answer.choices[0].message.content == "Hello"
+
+            await ask(0)
+            server.freeze()
+            begun = time.perf_counter()
+            await asyncio.gather(*(ask(number) for number in range(1, 51)))
+            assert time.perf_counter() - begun < 10 * (0.06 + 50 * 0.003), "they wait beside each other, once"
+            begun = time.perf_counter()
+            for number in range(51, 101):
+                await ask(number)
+            assert time.perf_counter() - begun < 10 * 50 * 0.003
+            await client.close()
+
+        try:
+            asyncio.run(body())
+        finally:
+            server.thaw()
+        assert len(wire.requests) == 101
+
+    @pytest.mark.parametrize(
+        "address", ["redis://127.0.0.1:1", "redis://no-such-host.invalid", "redis+cluster://127.0.0.1:1"]
+    )
+    def test_pain_07_not_there_from_the_beginning(self, address: str) -> None:
+        client = interlay.wrap(Wire(200).for_openai(), interlay.Cache(address))
+        seconds, _ = took(
+            lambda: [
+                client.chat.completions.create(model="gpt-4o-mini", messages=self.question(number))
+                for number in range(50)
+            ]
+        )
+        assert seconds < 10 * (0.06 + 50 * 0.003)
