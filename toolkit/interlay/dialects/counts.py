@@ -97,6 +97,17 @@ def text(value: Any, limit: int = 128) -> str | None:
     return value if isinstance(value, str) and len(value) <= limit else None
 
 
+def figures_of(shape: msgspec.Struct, names: Mapping[str, str]) -> dict[str, Any]:
+    """The numbers and switches among a request's members, by the ``names`` that records have for them. What is not set
+    is left out, and so is what no API means."""
+    found: dict[str, Any] = {}
+    for member, name in names.items():
+        value = getattr(shape, member)
+        if value is not None and -MAX_COUNT <= value <= MAX_COUNT:
+            found[name] = value
+    return found
+
+
 def usage_of_text(raw: bytes, canonical: Callable[[Mapping[str, Any], bytes], Usage]) -> Usage:
     """What ``canonical`` makes of the usage object that the JSON text ``raw`` is, numbers as they were written. Never
     raises: what is no object is flagged."""

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from interlay.dialects.counts import MAX_COUNT, items_in, text
+from interlay.dialects.counts import MAX_COUNT, figures_of, items_in, text
 from interlay.model import json
 from interlay.model.errors import DecodeError
 from interlay.model.protocols import Outline
@@ -38,6 +38,7 @@ class _Request(msgspec.Struct):
     tools: msgspec.Raw = _NOTHING
 
 
+_FIGURES: Final = {name: name for name in ("max_tokens", "temperature", "top_p", "top_k")}
 _requests: Final = json.Reader(_Request, marks=None)
 
 
@@ -51,11 +52,7 @@ def outline(body: bytes) -> Outline:
 
 
 def _parameters(request: _Request) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name in ("max_tokens", "temperature", "top_p", "top_k"):
-        value = getattr(request, name)
-        if value is not None and -MAX_COUNT <= value <= MAX_COUNT:
-            found[name] = value
+    found = figures_of(request, _FIGURES)
     if count := items_in(request.stop_sequences):
         found["stop_count"] = count
     if (thinking := request.thinking) is not None:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from interlay.dialects.counts import MAX_COUNT, items_in, text
+from interlay.dialects.counts import MAX_COUNT, figures_of, items_in, text
 from interlay.model import json
 from interlay.model.errors import DecodeError
 from interlay.model.protocols import Outline
@@ -58,11 +58,7 @@ def outline(body: bytes) -> Outline:
 
 
 def _parameters(request: _Request) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, canonical in _FIGURES.items():
-        value = getattr(request, name)
-        if value is not None and -MAX_COUNT <= value <= MAX_COUNT:
-            found[canonical] = value
+    found = figures_of(request, _FIGURES)
     if request.logprobs is not None:
         found["logprobs"] = request.logprobs
     if word := text(request.safety_mode, 64):

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from interlay.dialects.counts import MAX_COUNT, items_in, text
+from interlay.dialects.counts import MAX_COUNT, figures_of, items_in, text
 from interlay.model import json
 from interlay.model.errors import DecodeError
 from interlay.model.protocols import Outline
@@ -108,10 +108,7 @@ def outline(body: bytes, where: Target | None) -> Outline:
 def _parameters(request: _Request, config: _Config | None) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if config is not None:
-        for member, name in _NAMES.items():
-            value = getattr(config, member)
-            if value is not None and -MAX_COUNT <= value <= MAX_COUNT:
-                found[name] = value
+        found = figures_of(config, _NAMES)
         if (kind := text(config.response_mime_type, 64)) is not None:
             found["response_format"] = "json_object" if kind == "application/json" else kind
         if count := items_in(config.stop_sequences):

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from interlay.dialects.counts import MAX_COUNT, items_in, text
+from interlay.dialects.counts import figures_of, items_in, text
 from interlay.model import json
 from interlay.model.errors import DecodeError
 from interlay.model.protocols import Outline
@@ -56,10 +56,7 @@ def outline(body: bytes) -> Outline:
 def _parameters(request: _Request) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if (options := request.options) is not None:
-        for name, canonical in _FIGURES.items():
-            value = getattr(options, name)
-            if value is not None and -MAX_COUNT <= value <= MAX_COUNT:
-                found[canonical] = value
+        found = figures_of(options, _FIGURES)
         if count := items_in(options.stop):
             found["stop_count"] = count
     if isinstance(request.think, str) and (effort := text(request.think, 64)):

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from interlay.dialects.counts import MAX_COUNT, items_in, text
+from interlay.dialects.counts import figures_of, items_in, text
 from interlay.model import json
 from interlay.model.errors import DecodeError
 from interlay.model.protocols import Outline
@@ -68,11 +68,7 @@ def outline(body: bytes) -> Outline:
 
 
 def _parameters(request: _Request) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for member, name in _NAMES.items():
-        value = getattr(request, member)
-        if value is not None and -MAX_COUNT <= value <= MAX_COUNT:
-            found[name] = value
+    found = figures_of(request, _NAMES)
     words = {"service_tier": request.service_tier}
     if request.reasoning is not None:
         words["reasoning_effort"] = request.reasoning.effort
