@@ -68,6 +68,12 @@ def find_member(data: bytes, key: str) -> Member | None:
     return found
 
 
+def object_under(data: bytes, key: str) -> bytes | None:
+    """The text of the member ``key``, as ``find_member`` finds it, if that is an object. Raises ``DecodeError``."""
+    found = find_member(data, key)
+    return data[found.value : found.end] if found is not None and data[found.value] in b"{" else None
+
+
 def cut_member(data: bytes, key: str) -> bytes:
     """``data`` without any member ``key``, and without the comma that parted it. Raises ``DecodeError``."""
     found = members(data)

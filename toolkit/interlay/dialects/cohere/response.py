@@ -7,16 +7,15 @@ from interlay.dialects.cohere import figures
 from interlay.dialects.cohere.names import ORIGIN, finish_of, wire_word
 from interlay.dialects.cohere.turns import NODES, decode_message, encode_message
 from interlay.model import json
-from interlay.model.members import find_member
+from interlay.model.members import object_under
 from interlay.model.messages import ChatResponse, Choice, Message
 
 
 def decode(body: bytes) -> ChatResponse:
     """Raises ``DecodeError``."""
     response = read(an_object(json.decode(body), "the response"))
-    usage = find_member(body, "usage")
-    if usage is not None and body[usage.value] == 0x7B:  # an object, whose figures are read as they were written
-        response.usage = figures.read(body[usage.value : usage.end])
+    if (usage := object_under(body, "usage")) is not None:  # figures are read as they were written
+        response.usage = figures.read(usage)
     return response
 
 

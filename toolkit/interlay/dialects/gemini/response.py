@@ -22,7 +22,7 @@ from interlay.dialects.gemini.parts import decode_parts, encode_parts
 from interlay.dialects.gemini.request import NODES
 from interlay.dialects.gemini.tracker import finish_of, tools_of, word_of
 from interlay.model import json
-from interlay.model.members import find_member
+from interlay.model.members import object_under
 from interlay.model.messages import ChatResponse, Choice, Delta, Message, ToolCall
 from interlay.model.usage import Usage
 
@@ -39,9 +39,8 @@ def decode(body: bytes) -> ChatResponse:
     """Raises ``DecodeError``, for an error too: see ``failures``."""
     wire = an_object(json.decode(body), "the response")
     response = read(wire)
-    found = find_member(body, "usageMetadata")
-    if found is not None and body[found.value] == 0x7B:  # an object, whose figures are read as they were written
-        response.usage = _with_tools(figures.read(body[found.value : found.end]), wire)
+    if (usage := object_under(body, "usageMetadata")) is not None:  # figures are read as they were written
+        response.usage = _with_tools(figures.read(usage), wire)
     return response
 
 

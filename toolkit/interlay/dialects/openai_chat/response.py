@@ -21,7 +21,7 @@ from interlay.dialects.openai_chat.parts import ORIGIN
 from interlay.dialects.openai_chat.tracker import FINISH
 from interlay.dialects.openai_chat.turns import NODES, decode_message, encode_message
 from interlay.model import json
-from interlay.model.members import find_member
+from interlay.model.members import object_under
 from interlay.model.messages import ChatResponse, Choice, Message
 from interlay.model.usage import Usage
 
@@ -31,9 +31,8 @@ _CHILDREN: Final = ("choices",)
 def decode(body: bytes) -> ChatResponse:
     """Raises ``DecodeError``."""
     response = read(an_object(json.decode(body), "the response"))
-    usage = find_member(body, "usage")
-    if usage is not None and body[usage.value] == 0x7B:  # an object, whose figures are read as they were written
-        response.usage = figures.read(body[usage.value : usage.end])
+    if (usage := object_under(body, "usage")) is not None:  # figures are read as they were written
+        response.usage = figures.read(usage)
     return response
 
 

@@ -21,7 +21,7 @@ from interlay.dialects.openai_responses.parts import ORIGIN
 from interlay.dialects.openai_responses.tracker import CALLS, REASONS, finish_of
 from interlay.model import json
 from interlay.model.errors import DecodeError
-from interlay.model.members import find_member
+from interlay.model.members import object_under
 from interlay.model.messages import ChatResponse, Choice, Message
 from interlay.model.usage import Usage
 
@@ -33,9 +33,8 @@ def decode(body: bytes) -> ChatResponse:
     """Raises ``DecodeError``, for an error too: see ``failures``."""
     wire = an_object(json.decode(body), "the response")
     response = read(wire)
-    usage = find_member(body, "usage")
-    if usage is not None and body[usage.value] == 0x7B:  # an object, whose figures are read as they were written
-        response.usage = figures.with_tools(figures.read(body[usage.value : usage.end]), _tools(wire))
+    if (usage := object_under(body, "usage")) is not None:  # figures are read as they were written
+        response.usage = figures.with_tools(figures.read(usage), _tools(wire))
     return response
 
 
