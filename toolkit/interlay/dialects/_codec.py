@@ -72,6 +72,16 @@ def an_object(value: Any, what: str) -> Object:
     return value
 
 
+def object_or_none(data: bytes | None, *, limit: int = json.MAX_BYTES) -> Object | None:
+    """The JSON object that ``data`` is; None for anything else. Never raises."""
+    if data is None:
+        return None
+    try:
+        return a_dict(json.decode(data, limit=limit))
+    except DecodeError:
+        return None
+
+
 def objects(value: Any, what: str) -> list[Object]:
     """``value`` if it is a list of objects; empty for null. Else ``DecodeError``."""
     if value is None:

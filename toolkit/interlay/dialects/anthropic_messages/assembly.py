@@ -7,11 +7,10 @@ from typing import Any
 
 import msgspec
 
-from interlay.dialects._codec import Object, a_dict, an_int
+from interlay.dialects._codec import Object, a_dict, an_int, object_or_none
 from interlay.dialects.anthropic_messages import figures, response
 from interlay.dialects.anthropic_messages.parts import input_of, set_arguments
 from interlay.model import json
-from interlay.model.errors import DecodeError
 from interlay.model.messages import ChatResponse
 from interlay.model.protocols import WireEvent
 
@@ -69,13 +68,8 @@ class Assembly:
 
     def add(self, event: WireEvent) -> None:
         """Take in one event, in the order they came."""
-        if event.data is None or self._stopped:
-            return
-        try:
-            said = a_dict(json.decode(event.data)) or {}
-        except DecodeError:
-            return
-        self.add_event(said)
+        if not self._stopped and (said := object_or_none(event.data)) is not None:
+            self.add_event(said)
 
     def add_event(self, said: Object) -> None:
         """Take in one event's JSON object."""

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from interlay.dialects._codec import Object, a_dict, a_str, an_int
-from interlay.dialects.cohere.tracker import DONE
-from interlay.model import json
-from interlay.model.errors import DecodeError
+from interlay.dialects._codec import Object, a_dict, a_str, an_int, object_or_none
 from interlay.model.protocols import WireEvent
 
 _MAX_BLOCKS: Final = 4096
@@ -28,13 +25,7 @@ class Assembly:
 
     def add(self, event: WireEvent) -> None:
         """Take in one event, in the order they came."""
-        if event.data is None or event.data.startswith(DONE):
-            return
-        try:
-            said = json.decode(event.data)
-        except DecodeError:
-            return
-        if isinstance(said, dict):
+        if (said := object_or_none(event.data)) is not None:
             self.add_event(said)
 
     def response(self) -> Object:

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from interlay.dialects._codec import Object, an_int
-from interlay.dialects.gemini.framing import END
+from interlay.dialects._codec import Object, an_int, object_or_none
 from interlay.dialects.gemini.tracker import MAX_CANDIDATES
-from interlay.model import json
-from interlay.model.errors import DecodeError
 from interlay.model.protocols import WireEvent
 
 _TEXT: Final = frozenset({"text", "thought"})
@@ -28,13 +25,7 @@ class Assembly:
 
     def add(self, event: WireEvent) -> None:
         """Take in one event, in the order they came."""
-        if event.data is None or event.data == END:
-            return
-        try:
-            chunk = json.decode(event.data)
-        except DecodeError:
-            return
-        if isinstance(chunk, dict):
+        if (chunk := object_or_none(event.data)) is not None:
             self.add_chunk(chunk)
 
     def response(self) -> Object:

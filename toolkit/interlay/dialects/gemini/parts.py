@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from interlay.dialects._codec import Object, a_dict, a_str, encode_node, objects, without_none
+from interlay.dialects._codec import Object, a_dict, a_str, encode_node, object_or_none, objects, without_none
 from interlay.dialects._functions import args_of
 from interlay.dialects.gemini.names import ORIGIN, get, key, written
 from interlay.model import json
-from interlay.model.errors import DecodeError
 from interlay.model.messages import (
     AnyPart,
     Audio,
@@ -214,11 +213,8 @@ def _new_result(part: ToolResult, names: Mapping[str, str]) -> Object:
 def response_of(part: ToolResult) -> Any:
     """What a tool gave back as the object that this API takes."""
     said = _text_of(part)
-    try:
-        value = json.decode(said.encode("utf-8", "replace"))
-    except DecodeError:
-        value = None
-    return value if isinstance(value, dict) else {"result": said}
+    value = object_or_none(said.encode("utf-8", "replace"))
+    return {"result": said} if value is None else value
 
 
 def _write_image(part: Image) -> Object:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from interlay.dialects._codec import Object
-from interlay.model import json
-from interlay.model.errors import DecodeError
+from interlay.dialects._codec import Object, object_or_none
 from interlay.model.protocols import WireEvent
 
 _JOINED: Final = ("content", "thinking")
@@ -30,13 +28,7 @@ class Assembly:
 
     def add(self, event: WireEvent) -> None:
         """Take in one line, in the order they came."""
-        if event.data is None or self._over:
-            return
-        try:
-            said = json.decode(event.data)
-        except DecodeError:
-            return
-        if isinstance(said, dict):
+        if not self._over and (said := object_or_none(event.data)) is not None:
             self.add_line(said)
 
     def response(self) -> Object:

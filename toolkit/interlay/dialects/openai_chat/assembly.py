@@ -13,11 +13,9 @@ from typing import Any, Final
 
 import msgspec
 
-from interlay.dialects._codec import Object
+from interlay.dialects._codec import Object, object_or_none
 from interlay.dialects._openai import PADDING
-from interlay.dialects.openai_chat.tracker import DONE, MAX_CHOICES
-from interlay.model import json
-from interlay.model.errors import DecodeError
+from interlay.dialects.openai_chat.tracker import MAX_CHOICES
 from interlay.model.protocols import WireEvent
 
 _JOINED: Final = ("content", "reasoning_content", "reasoning", "refusal")
@@ -33,13 +31,7 @@ class Assembly:
 
     def add(self, event: WireEvent) -> None:
         """Take in one event, in the order they came."""
-        if event.data is None or event.data.startswith(DONE):
-            return
-        try:
-            chunk = json.decode(event.data)
-        except DecodeError:
-            return
-        if isinstance(chunk, dict):
+        if (chunk := object_or_none(event.data)) is not None:
             self.add_chunk(chunk)
 
     def add_chunk(self, chunk: Object) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from interlay.dialects._codec import Object, a_dict, a_str, an_int
+from interlay.dialects._codec import Object, a_dict, a_str, an_int, object_or_none
 from interlay.dialects.openai_responses.tracker import TERMINAL
-from interlay.model import json
-from interlay.model.errors import DecodeError
 from interlay.model.protocols import WireEvent
 
 _MAX_ITEMS: Final = 4096
@@ -83,13 +81,7 @@ class Assembly:
 
     def add(self, event: WireEvent) -> None:
         """Take in one event, in the order they came."""
-        if event.data is None or self._over:
-            return
-        try:
-            said = json.decode(event.data)
-        except DecodeError:
-            return
-        if isinstance(said, dict):
+        if not self._over and (said := object_or_none(event.data)) is not None:
             self._add(a_str(said.get("type")) or event.name or "", said)
 
     def response(self) -> Object:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from interlay.dialects._codec import object_or_none
 from interlay.dialects.counts import text
 from interlay.dialects.openai_chat.failures import decode, encode
-from interlay.model import json
-from interlay.model.errors import DecodeError
 from interlay.model.record import Failure
 
 __all__ = ["decode", "encode", "event_members", "of_event", "of_object", "of_response"]
@@ -23,11 +22,8 @@ def of_event(data: bytes) -> Failure:
 
     Its members stand at the top; some hosts put them into an object ``error``, as in a body.
     """
-    try:
-        said = json.decode(data, limit=_MAX_BYTES)
-    except DecodeError:
-        said = None
-    if not isinstance(said, dict):
+    said = object_or_none(data, limit=_MAX_BYTES)
+    if said is None:
         return Failure(type=_NOT_SAID)
     inner = said.get("error")
     return of_object(inner if isinstance(inner, dict) else {**said, "type": None})
@@ -35,11 +31,7 @@ def of_event(data: bytes) -> Failure:
 
 def of_response(error: bytes) -> Failure:
     """The failure that the member ``error`` of a response tells of, in JSON. Never raises."""
-    try:
-        said = json.decode(error, limit=_MAX_BYTES)
-    except DecodeError:
-        said = None
-    return of_object(said if isinstance(said, dict) else {})
+    return of_object(object_or_none(error, limit=_MAX_BYTES) or {})
 
 
 def of_object(error: dict[str, Any]) -> Failure:
