@@ -319,7 +319,18 @@ def test_a_stale_answer_and_its_refresh_are_told_apart(app: App) -> None:
     client = app.client(parts=(Cache(ttl=0, stale_while_revalidate="1h"),))
     ask(client)
     assert interlay.flush(30).pending == 0
-    ask(client)
+    with app.tracer.start_as_current_span("waits for one of them") as waits:
+        ask(client)
+    stale, refresh = [span for span in app.spans if told(span).get("interlay.cache.reason") == "revalidating"]
+    if told(stale)["interlay.cache.outcome"] == "miss":
+        stale, refresh = refresh, stale
+    assert stale.parent is not None
+    assert stale.parent.span_id == context_of(waits).span_id
+    assert refresh.parent is None
+    assert context_of(refresh).trace_id != context_of(stale).trace_id
+    (link,) = refresh.links
+    assert link.context.span_id == context_of(stale).span_id
+    assert dict(link.attributes or {})["interlay.link.reason"] == "refresh"
     calls = [told(span) for span in app.spans if span.name == "interlay.call"]
     assert sorted((call["interlay.cache.outcome"], call["interlay.cache.reason"]) for call in calls) == [
         ("miss", "absent"), ("miss", "revalidating"), ("stale", "revalidating"),

@@ -11,7 +11,7 @@ from interlay.chain.stream import Stream
 from interlay.model import json
 from interlay.model.errors import ConfigError, DecodeError, WireError
 from interlay.model.protocols import Dialect, Outline
-from interlay.model.record import Failure, Identity, Server, Trace, Verdict
+from interlay.model.record import Failure, Identity, Link, Server, Trace, Verdict
 
 if TYPE_CHECKING:
     from interlay.chain.chain import Chain
@@ -269,7 +269,8 @@ class Call:
         return True
 
     def again(self, io: IO) -> Call:
-        """A call of its own that asks the same as this one, of which it is a child; it runs through the same chain."""
+        """A call of its own that asks the same as this one, beside it: a child in a trace of its own, which is linked.
+        It runs through the same chain."""
         assert self.chain is not None
         identifier = new_id()
         child = Call(
@@ -283,8 +284,17 @@ class Call:
             body_kind=self.body_kind,
             parent=self,
         )
-        child.changed, child.judged, child.run.trace = self.changed, self.judged, place(self)
+        child.changed, child.judged = self.changed, self.judged
+        # Nobody waits for it: in a trace of this call it would seem that somebody did.
+        child.run.trace, child.run.links = place(None, begins=True), (self.link("refresh"),)
         return child
+
+    def link(self, kind: str) -> Link:
+        """A pointer to this call's record."""
+        trace = self.trace
+        if trace is None:
+            return Link(id=self.id, kind=kind)
+        return Link(id=self.id, kind=kind, trace_id=trace.trace_id, span_id=trace.span_id)
 
     def expire(self, deadline: float | None) -> None:
         """Let the call not go on past ``deadline``; an earlier one stays."""

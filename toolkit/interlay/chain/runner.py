@@ -55,6 +55,7 @@ class Runner:
         """Whether the thread was started, and not yet ended."""
         self._closed = False
         self._beside = threading.BoundedSemaphore(BESIDE)
+        self._threads: set[threading.Thread] = set()
 
     def ensure(self) -> None:
         """Start the thread if it is not there. Not for finalisers: starting a thread takes locks."""
@@ -97,6 +98,8 @@ class Runner:
         if not self.enter_beside():
             return False
 
+        threads = self._threads
+
         def body() -> None:
             try:
                 work()
@@ -104,8 +107,11 @@ class Runner:
                 logger.exception("background work failed")
             finally:
                 self.leave_beside()
+                threads.discard(threading.current_thread())
 
-        threading.Thread(target=body, name="interlay-background", daemon=True).start()
+        thread = threading.Thread(target=body, name="interlay-background", daemon=True)
+        threads.add(thread)
+        thread.start()
         return True
 
     def pending(self) -> int:
@@ -113,7 +119,14 @@ class Runner:
         return self._queue.qsize()
 
     def drain(self, timeout: float = _DRAIN_SECONDS) -> bool:
-        """Wait until what is queued now is done; at most ``timeout`` seconds. Returns whether it is."""
+        """Wait until what is queued now is done, and what is under way on threads beside this one; at most ``timeout``
+        seconds. Returns whether it is."""
+        until = time.monotonic() + timeout
+        for thread in self._threads - {threading.current_thread()}:
+            thread.join(max(until - time.monotonic(), 0.0))
+            if thread.is_alive():
+                return False
+        timeout = max(until - time.monotonic(), 0.0)
         if self._thread is None or self._thread is threading.current_thread():
             return self._queue.empty()
         done = threading.Event()

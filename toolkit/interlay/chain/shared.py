@@ -19,7 +19,7 @@ from interlay.chain.io import IO, Signal, drive
 from interlay.chain.monitor import KEPT, Monitor
 from interlay.chain.stream import Bytes, Source, Stream
 from interlay.model.errors import ReadError, WireError
-from interlay.model.record import End, Link
+from interlay.model.record import End
 
 if TYPE_CHECKING:
     from interlay.chain.call import Call
@@ -169,7 +169,7 @@ class Shared:
             was.run.sendings.remove(sending)
             now.run.sendings.append(sending)
             sending.call, sending.monitor, self.payer = now, heir.monitor, now
-        was.run.links = (*was.run.links, link(now, "heir"))
+        was.run.links = (*was.run.links, now.link("heir"))
 
     def join(self, io: IO) -> Reader | None:
         """Another reader, from the first byte on. None when that is not to be had any more."""
@@ -392,14 +392,6 @@ class _Tasks(Shared):
             await self.leave(reader)
 
         self._loop.spawn(leave)
-
-
-def link(call: Call, kind: str) -> Link:
-    """A pointer to the record of ``call``."""
-    trace = call.trace
-    if trace is None:
-        return Link(id=call.id, kind=kind)
-    return Link(id=call.id, kind=kind, trace_id=trace.trace_id, span_id=trace.span_id)
 
 
 def _original(error: WireError) -> BaseException:

@@ -64,7 +64,8 @@ class Trace(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=T
 class Link(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     """A pointer to another record and why: ``fallback``, ``cache_producer`` (it made the entry that this one was
     answered with), ``follower`` (this one shared its answer while it was under way), ``heir`` (it went on with the
-    request that this one began), ``hedge``."""
+    request that this one began), ``refresh`` (that one was given a stale answer, which this one asks for anew),
+    ``hedge``."""
 
     id: str
     kind: str

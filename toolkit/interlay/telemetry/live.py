@@ -131,9 +131,9 @@ class LiveSpans:
         """A call enters the chain."""
         if call.run.around is not None:
             return  # it has a span in another provider
-        context = _around(call.parent)
+        context = contexts.Context() if _begins_anew(call) else _around(call.parent)
         outer = trace.get_current_span(context)
-        if not outer.get_span_context().is_valid and "traceparent" in call.request.headers:
+        if not outer.get_span_context().is_valid and "traceparent" in call.request.headers and not _begins_anew(call):
             context = propagate.extract(call.request.headers, context)
             outer = trace.get_current_span(context)
         whole = self._tells_whole(call.chain)
@@ -359,6 +359,11 @@ def _around(parent: Parent | None) -> contexts.Context:
     if isinstance(parent, Call) and parent.trace is not None and parent.trace.span_id is not None:
         return trace.set_span_in_context(trace.NonRecordingSpan(_context(parent.trace)), context)
     return context
+
+
+def _begins_anew(call: Call) -> bool:
+    """Whether a child was made beside its parent, which does not wait for it: its trace is another."""
+    return any(link.kind == "refresh" for link in call.run.links)
 
 
 def _beginning(call: Call, *, whole: bool) -> tuple[str, SpanKind, known.Facts]:

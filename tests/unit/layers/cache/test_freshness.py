@@ -77,6 +77,9 @@ class TestStaleWhileRevalidate:
         (stale,) = [r for r in bench.records if r.cache is not None and r.cache.outcome == "stale"]
         (fresh,) = [r for r in bench.records if r.parent_id is not None]
         assert fresh.parent_id == stale.id
+        assert [(link.kind, link.id) for link in fresh.links] == [("refresh", stale.id)]
+        assert fresh.trace is not None
+        assert stale.trace is None or stale.trace.trace_id != fresh.trace.trace_id
         assert fresh.cache is not None
         assert (fresh.cache.outcome, fresh.cache.reason) == ("miss", "revalidating")
         assert fresh.cost is not None

@@ -13,7 +13,7 @@ from interlay.chain.key import VARIES, Question, Unfit, question
 from interlay.chain.layer import Mode, Next, Role
 from interlay.chain.receiving import receive
 from interlay.chain.runner import Runner
-from interlay.chain.shared import LIMIT, link
+from interlay.chain.shared import LIMIT
 from interlay.chain.stream import Stream
 from interlay.layers.cache.answers import BODY, Answer, Asked, asked_by, give
 from interlay.layers.cache.flight import Flight
@@ -352,7 +352,7 @@ class Cache:
         flight.shared.admit(stream)
         self._note(visit, "hit", "shared", age=0.0)
         if flight.shared.payer is not None:
-            call.run.links = (*call.run.links, link(flight.shared.payer, "follower"))
+            call.run.links = (*call.run.links, flight.shared.payer.link("follower"))
 
         async def alone(_error: WireError) -> Stream | None:
             self._note(visit, "miss", "unshared")
