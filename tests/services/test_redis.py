@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from interlay.chain.io import IO, SyncIO, drive
 from interlay.chain.runner import Runner
 from interlay.model.errors import ConfigError
 from interlay.stores.redis import RedisStore
-from interlay.stores.store import StoreError
+from interlay.stores.store import StoreBusy, StoreError
 
 __all__ = ["run"]
 
@@ -102,6 +103,28 @@ class TestCluster(Conformance):
         for at in range(100):
             assert bench.set(f"{at:064d}")
         assert {server.port for server, _ in bench.names()} == {node.port for node in bench.servers}
+
+    def test_a_server_that_is_frozen_is_told_from_one_that_is_crowded(self, bench: RedisBench) -> None:
+        keys = [f"{at:064d}" for at in range(60)]
+        for key in keys:
+            bench.set(key)
+        frozen = bench.servers[0]
+        away = {
+            key for key in keys if any(name.endswith(key.encode()) for name in frozen.ask("KEYS", f"{bench.prefix}:*"))
+        }
+        bench.store.timeout = 0.2
+        frozen.freeze()
+        try:
+            for key in sorted(away)[:3]:
+                with pytest.raises(StoreError) as caught:
+                    bench.get(key)
+                assert not isinstance(caught.value, StoreBusy)
+            bench.store.timeout = PATIENT
+            for key in set(keys) - away:
+                assert bench.get(key) == b"value"
+        finally:
+            frozen.thaw()
+        assert all(bench.get(key) == b"value" for key in keys)
 
     def test_follows_keys_that_move(self, cluster: RedisCluster, bench: RedisBench) -> None:
         bench.set()
@@ -302,6 +325,21 @@ def test_nothing_is_sent_before_first_use(server: RedisServer) -> None:
     before = figure(server, "total_connections_received")
     RedisStore(server.url).close()
     assert figure(server, "total_connections_received") == before + 1, "the one that asks"
+
+
+@pytest.mark.parametrize("are_answered", [True, False])
+def test_having_no_connection_while_others_are_answered_is_being_busy(bench: RedisBench, *, are_answered: bool) -> None:
+    bench.set()
+    server = bench.store._servers._server  # type: ignore[attr-defined] # of a single one
+    held = server._take(time.monotonic() + PATIENT)
+    server._makers, server._answered = 10**6, float("inf") if are_answered else 0.0
+    bench.store.timeout = 0.01
+    with pytest.raises(StoreError) as caught:
+        bench.get()
+    assert isinstance(caught.value, StoreBusy) == are_answered
+    server._makers, bench.store.timeout = 0, PATIENT
+    server._give(held)
+    assert bench.get() == b"value"
 
 
 def test_scripts_may_be_forgotten(bench: RedisBench, server: RedisServer) -> None:

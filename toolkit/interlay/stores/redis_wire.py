@@ -30,12 +30,7 @@ try:
     from redis.backoff import NoBackoff
     from redis.cluster import ClusterNode, RedisCluster
     from redis.connection import Connection, SSLConnection
-    from redis.exceptions import (
-        AskError,
-        MovedError,
-        NoScriptError,
-        ResponseError,
-    )
+    from redis.exceptions import AskError, MovedError, NoScriptError, ResponseError
     from redis.retry import Retry
     from redis.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection
 except ImportError as missing:
@@ -52,7 +47,7 @@ _MAKERS: Final = 16
 _IDLE: Final = 32
 """Connections to one server that are kept for the next ones who come."""
 
-__all__ = ["Command", "NoScriptError", "Reply", "ResponseError", "Servers", "connect"]
+__all__ = ["Command", "Crowded", "NoScriptError", "Reply", "ResponseError", "Servers", "connect"]
 
 _own = threading.local()
 """``deadline``: until when what this thread is doing may last, on ``time.monotonic``'s clock."""
@@ -143,6 +138,10 @@ def _is_silent(connection: Any) -> bool:  # noqa: ANN401 - of four classes
         return False
 
 
+class Crowded(Exception):
+    """A server answers others, and had no connection for this one in time."""
+
+
 class _Server:
     """One server, and the connections to it that nobody uses right now."""
 
@@ -163,6 +162,7 @@ class _Server:
         self._idle: SimpleQueue[Any] = SimpleQueue()
         """Connections; and failures to make one, for who waits."""
         self._makers = 0
+        self._answered = 0.0
         self._closed = False
 
     def ask(self, commands: Sequence[Command], deadline: float) -> list[Reply]:
@@ -184,6 +184,7 @@ class _Server:
             raise
         finally:
             _own.deadline = None
+        self._answered = time.monotonic()
         self._give(connection)
         return replies
 
@@ -200,10 +201,13 @@ class _Server:
         if self._makers < _MAKERS:
             # `Thread.start` waits for the thread, and what interrupts that is lost.
             start_new_thread(self._connect, (self._idle,))
+        begun = time.monotonic()
         try:
-            found = self._idle.get(timeout=max(0.0, deadline - time.monotonic()))
+            found = self._idle.get(timeout=max(0.0, deadline - begun))
         except Empty:
-            raise TimeoutError("no connection in time") from None
+            if self._answered > begun:
+                raise Crowded("all connections are in use") from None
+            raise ConnectionError("no connection in time") from None
         if isinstance(found, Exception):
             raise found
         return found
@@ -260,7 +264,7 @@ class Servers(Protocol):
 
     def ask(self, tag: bytes, commands: Sequence[Command], deadline: float) -> list[Reply]:
         """The answers to commands that are sent together, about keys with one hash tag. Raises what redis-py and the
-        network do, and ``TimeoutError``."""
+        network do, and ``Crowded``."""
         ...
 
     def ask_all(self, asked: Sequence[tuple[bytes, Command]], deadline: float) -> list[Reply]:
@@ -375,7 +379,7 @@ class Cluster:
         if known is not None:
             return known
         if learner.is_alive() or failure is None:
-            raise TimeoutError("no connection in time")
+            raise ConnectionError("no connection in time")
         raise failure
 
     def _look_again(self) -> threading.Thread:
