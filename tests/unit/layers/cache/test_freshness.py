@@ -146,6 +146,8 @@ class TestStaleIfError:
         assert bench.found == ("stale", "error")
         assert bench.last.end == "complete"
         assert len(bench.last.attempts) == 1
+        assert bench.last.response is not None
+        assert bench.last.response.request_id is None, "it has not answered"
         assert bench.last.cost is not None
         assert bench.last.cost.source == cost
 
