@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 from interlay.model import json
 from interlay.model.errors import DecodeError
-from interlay.model.messages import Node
+from interlay.model.messages import AnyPart, Node, Opaque
 from interlay.model.record import Failure
 
 N = TypeVar("N", bound=Node)
@@ -24,6 +24,23 @@ Write = Callable[[Failure], Object]
 MAX_NODES: Final = 20_000
 """Messages, parts and tools of one body. A node takes microseconds to read and write, and a body of 4 MB could hold
 a quarter of a million."""
+
+
+def came_from(raw: Object, origin: str, node: N) -> N:
+    """``node``, which was read from ``raw`` in dialect ``origin``."""
+    node.raw, node.origin = raw, origin
+    return node
+
+
+def part_from(raw: Object, origin: str, part: AnyPart | None) -> AnyPart:
+    """The same for a part. What could not be read, as it is unknown or not as it should be, is an ``Opaque``."""
+    return came_from(raw, origin, Opaque() if part is None else part)
+
+
+def part_by_type(raw: Object, origin: str, readers: Mapping[str, Callable[[Object], AnyPart | None]]) -> AnyPart:
+    """The part that the reader for its ``type`` makes of ``raw``."""
+    read = readers.get(a_str(raw.get("type")) or "")
+    return part_from(raw, origin, None if read is None else read(raw))
 
 
 def encode_node(node: N, origin: str, read: Callable[[Object], N], write: Callable[[N], Object]) -> Object:

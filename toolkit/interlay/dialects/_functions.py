@@ -8,8 +8,10 @@ from interlay.model.errors import DecodeError
 from interlay.model.messages import Tool, ToolCall
 
 
-def read_tool(item: Object, kind: str = "function") -> Tool:
-    """A tool whose definition stands under its ``kind``. Those that are no function run at the provider."""
+def read_tool(item: Object, otherwise: str = "function") -> Tool:
+    """A tool whose definition stands under its kind, which is ``otherwise`` where it says none. Those that are no
+    function run at the provider."""
+    kind = a_str(item.get("type")) or otherwise
     inner = a_dict(item.get(kind)) or {}
     return Tool(
         name=a_str(inner.get("name")) or "",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from interlay.dialects._codec import Object, a_dict, a_str, encode_node, without_none
+from interlay.dialects._codec import Object, a_dict, a_str, came_from, encode_node, part_by_type, without_none
 from interlay.dialects._functions import read_call, write_call
 from interlay.dialects.cohere.names import ORIGIN
 from interlay.model.messages import AnyPart, File, Image, Opaque, Part, Reasoning, Refusal, Text, ToolCall
@@ -15,12 +15,7 @@ _BASE64: Final = ";base64"
 
 def decode_part(item: Object) -> AnyPart:
     """One item of a content list. What is unknown, or not as it should be, is an ``Opaque``; so are documents."""
-    read = _READERS.get(a_str(item.get("type")) or "")
-    part = read(item) if read is not None else None
-    if part is None:
-        part = Opaque()
-    part.raw, part.origin = item, ORIGIN
-    return part
+    return part_by_type(item, ORIGIN, _READERS)
 
 
 def encode_part(part: Part) -> Object | None:
@@ -37,9 +32,7 @@ def encode_part(part: Part) -> Object | None:
 
 def decode_call(item: Object) -> ToolCall:
     """A call of a tool."""
-    call = read_call(item)
-    call.raw, call.origin = item, ORIGIN
-    return call
+    return came_from(item, ORIGIN, read_call(item))
 
 
 def encode_call(part: ToolCall) -> Object:

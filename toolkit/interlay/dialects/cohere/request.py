@@ -12,6 +12,7 @@ from interlay.dialects._codec import (
     a_str,
     an_int,
     an_object,
+    came_from,
     encode_node,
     objects,
     refuse_many,
@@ -21,7 +22,7 @@ from interlay.dialects._functions import read_tool, write_tool
 from interlay.dialects.cohere.names import ORIGIN
 from interlay.dialects.cohere.turns import NODES, decode_message, encode_message
 from interlay.model import json
-from interlay.model.messages import ChatRequest, OutputFormat, Tool, ToolChoice
+from interlay.model.messages import ChatRequest, OutputFormat, ToolChoice
 
 _SETTINGS: Final = {
     "model": "model",
@@ -46,7 +47,7 @@ def decode(body: bytes) -> ChatRequest:
     request = _read(wire)
     request.raw, request.origin = shell(wire, "messages", "tools"), ORIGIN
     request.messages = [decode_message(item) for item in objects(wire.get("messages"), "messages")]
-    request.tools = [_decode_tool(item) for item in objects(wire.get("tools"), "tools")]
+    request.tools = [came_from(item, ORIGIN, read_tool(item)) for item in objects(wire.get("tools"), "tools")]
     return request
 
 
@@ -62,7 +63,7 @@ def encode(request: ChatRequest) -> bytes:
         wire["messages"] = [item for message in request.messages for item in encode_message(message)]
     tools = [tool for tool in request.tools if tool.origin == ORIGIN or not tool.server]
     if tools:
-        wire["tools"] = [encode_node(tool, ORIGIN, _read_tool, write_tool) for tool in tools]
+        wire["tools"] = [encode_node(tool, ORIGIN, read_tool, write_tool) for tool in tools]
     return json.encode(wire)
 
 
@@ -126,13 +127,3 @@ def _write_format(format: OutputFormat, held: Object) -> Object:
         return {"type": format.kind}
     name = "schema" if a_dict(held.get("schema")) and not a_dict(held.get("json_schema")) else "json_schema"
     return {"type": "json_object", **({} if format.schema is None else {name: format.schema})}
-
-
-def _decode_tool(item: Object) -> Tool:
-    tool = _read_tool(item)
-    tool.raw, tool.origin = item, ORIGIN
-    return tool
-
-
-def _read_tool(item: Object) -> Tool:
-    return read_tool(item, a_str(item.get("type")) or "function")

@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from interlay.dialects._codec import Object, a_dict, a_str, encode_node, object_or_none, objects, without_none
+from interlay.dialects._codec import (
+    Object,
+    a_dict,
+    a_str,
+    encode_node,
+    object_or_none,
+    objects,
+    part_from,
+    without_none,
+)
 from interlay.dialects._functions import args_of
 from interlay.dialects.gemini.names import ORIGIN, get, key, written
 from interlay.model import json
@@ -46,10 +55,7 @@ def decode_part(item: Object) -> AnyPart:
             break
     else:
         part = _read_text(item)
-    if part is None:
-        part = Opaque()
-    part.raw, part.origin = item, ORIGIN
-    return part
+    return part_from(item, ORIGIN, part)
 
 
 def encode_parts(parts: Sequence[Part], names: Mapping[str, str], *, answer: bool = False) -> list[Object]:

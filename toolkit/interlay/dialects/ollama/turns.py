@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from interlay.dialects._codec import Object, a_dict, a_str, an_int, encode_node, objects, shell, without_none
+from interlay.dialects._codec import Object, a_dict, a_str, an_int, came_from, encode_node, objects, shell, without_none
 from interlay.dialects._functions import args_of
 from interlay.dialects.ollama.names import ORIGIN
 from interlay.model import json
@@ -82,9 +82,7 @@ def names_in(messages: Sequence[Message]) -> dict[str, str]:
 
 def decode_call(item: Object) -> ToolCall:
     """A call of a tool, whose arguments are an object on this wire."""
-    call = _read_call(item)
-    call.raw, call.origin = item, ORIGIN
-    return call
+    return came_from(item, ORIGIN, _read_call(item))
 
 
 def encode_call(part: ToolCall) -> Object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from interlay.dialects._codec import Object, a_dict, a_str, an_int, encode_node, without_none
+from interlay.dialects._codec import Object, a_dict, a_str, an_int, encode_node, part_from, without_none
 from interlay.dialects._functions import read_call, write_call
 from interlay.model.messages import (
     AnyPart,
@@ -93,10 +93,7 @@ def encode_audio(part: Audio) -> Object:
 
 
 def _decoded(item: Object, read: Callable[[Object], AnyPart | None] | None) -> AnyPart:
-    part = read(item) if read is not None else None
-    if part is None:
-        part = Opaque()
-    part.raw, part.origin = item, ORIGIN
+    part = part_from(item, ORIGIN, None if read is None else read(item))
     part.cache_control = a_dict(item.get("cache_control"))
     return part
 

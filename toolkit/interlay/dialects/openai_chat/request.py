@@ -12,6 +12,7 @@ from interlay.dialects._codec import (
     a_str,
     an_int,
     an_object,
+    came_from,
     encode_node,
     objects,
     refuse_many,
@@ -55,10 +56,10 @@ def _read(wire: Object) -> ChatRequest:
     request = _read_members(wire)
     request.raw, request.origin = shell(wire, *_CHILDREN), ORIGIN
     request.messages = [decode_message(item) for item in objects(wire.get("messages"), "messages")]
-    request.tools = [_decode_tool(item) for item in objects(wire.get("tools"), "tools")]
+    request.tools = [came_from(item, ORIGIN, _read_tool(item)) for item in objects(wire.get("tools"), "tools")]
     functions = objects(wire.get("functions"), "functions")
     if all(_has_first_form(item) for item in functions):
-        request.tools += [_decode_first_form(item) for item in functions]
+        request.tools += [came_from(item, ORIGIN, _read_first_form(item)) for item in functions]
     else:
         request.raw["functions"] = functions
     return request
@@ -186,24 +187,12 @@ def _write_format(format: OutputFormat) -> Object:
     return {"type": "json_schema", "json_schema": schema}
 
 
-def _decode_tool(item: Object) -> Tool:
-    tool = _read_tool(item)
-    tool.raw, tool.origin = item, ORIGIN
-    return tool
-
-
 def _read_tool(item: Object) -> Tool:
-    return read_tool(item, a_str(item.get("type")) or ("" if _has_first_form(item) else "function"))
-
-
-def _decode_first_form(item: Object) -> Tool:
-    """A tool as the API's first form had it, in ``functions``."""
-    tool = _read_first_form(item)
-    tool.raw, tool.origin = item, ORIGIN
-    return tool
+    return read_tool(item, "" if _has_first_form(item) else "function")
 
 
 def _read_first_form(item: Object) -> Tool:
+    """A tool as the API's first form had it, in ``functions``."""
     return Tool(
         name=a_str(item.get("name")) or "",
         description=a_str(item.get("description")),

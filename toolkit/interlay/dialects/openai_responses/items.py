@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from interlay.dialects._codec import Object, a_dict, a_str, encode_node, objects, shell, without_none
+from interlay.dialects._codec import Object, a_dict, a_str, encode_node, objects, part_by_type, shell, without_none
 from interlay.dialects.openai_responses.parts import (
     ORIGIN,
     decode_content,
@@ -44,11 +44,7 @@ def is_message(item: Object) -> bool:
 
 def decode_item(item: Object) -> AnyPart:
     """An item that is no message. What we do not know, or what is not as it should be, is an ``Opaque``."""
-    read = _READERS.get(a_str(item.get("type")) or "")
-    part = read(item) if read is not None else None
-    if part is None:
-        part = Opaque()
-    part.raw, part.origin = item, ORIGIN
+    part = part_by_type(item, ORIGIN, _READERS)
     if isinstance(part, ToolResult):
         part.raw = shell(item, "output")
         part.content = list(decode_content(item.get("output"), "output"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from interlay.dialects._codec import Object, a_dict, a_str, an_object, encode_node, without_none
+from interlay.dialects._codec import Object, a_dict, a_str, an_object, encode_node, part_by_type, without_none
 from interlay.dialects.openai_chat.parts import data_url, split_data_url
 from interlay.model.errors import DecodeError
 from interlay.model.messages import AnyPart, Audio, File, Image, Opaque, Part, Refusal, Text
@@ -38,12 +38,7 @@ def encode_content(parts: Sequence[Part], was: Any = None, *, answer: bool = Fal
 
 def decode_part(item: Object) -> AnyPart:
     """One part of a content. What we do not know, or what is not as it should be, is an ``Opaque``."""
-    read = _READERS.get(a_str(item.get("type")) or "")
-    part = read(item) if read is not None else None
-    if part is None:
-        part = Opaque()
-    part.raw, part.origin = item, ORIGIN
-    return part
+    return part_by_type(item, ORIGIN, _READERS)
 
 
 def encode_part(part: Part, *, answer: bool = False) -> Object | None:

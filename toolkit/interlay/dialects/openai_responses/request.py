@@ -12,6 +12,7 @@ from interlay.dialects._codec import (
     a_str,
     an_int,
     an_object,
+    came_from,
     encode_node,
     objects,
     refuse_many,
@@ -45,7 +46,7 @@ def decode(body: bytes) -> ChatRequest:
     request = _read(wire)
     request.raw, request.origin = shell(wire, *_CHILDREN), ORIGIN
     request.messages = [*_decode_instructions(wire.get("instructions")), *_decode_input(wire.get("input"))]
-    request.tools = [_decode_tool(item) for item in objects(wire.get("tools"), "tools")]
+    request.tools = [came_from(item, ORIGIN, _read_tool(item)) for item in objects(wire.get("tools"), "tools")]
     return request
 
 
@@ -228,12 +229,6 @@ def _write_choice(wire: Object, choice: ToolChoice | None) -> None:
         wire["tool_choice"] = was
     elif choice.mode:
         wire["tool_choice"] = choice.mode
-
-
-def _decode_tool(item: Object) -> Tool:
-    tool = _read_tool(item)
-    tool.raw, tool.origin = item, ORIGIN
-    return tool
 
 
 def _read_tool(item: Object) -> Tool:
