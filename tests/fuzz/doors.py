@@ -80,11 +80,13 @@ def stream(codec: Codec, data: bytes) -> None:
     assert b"".join(event.raw for event in events) == data, "bytes lost"
     assert framed(codec, data, step) == events, "chunks make a difference"
     tracker = codec.tracker()
+    before = b""
     for event in events:
         tracker.event(event)
         codec.hide_usage(event)
         restated(codec, event)
-        rewritten(codec, event)
+        rewritten(codec, before, event)
+        before += event.raw
     _ = tracker.usage, tracker.finish_reasons, tracker.service_tier, tracker.ended_well
     with contextlib.suppress(DecodeError):
         codec.streamed_answer(events)
@@ -127,6 +129,13 @@ def framed(codec: Codec, data: bytes, step: int) -> list[WireEvent]:
     return events + framer.finish()
 
 
+def framed_behind(codec: Codec, before: bytes, data: bytes) -> list[WireEvent]:
+    """The events of ``data``, which goes on with a stream: in an array only the first would be one on its own."""
+    framer = codec.framer()
+    framer.feed(before)
+    return framer.feed(data) + framer.finish()
+
+
 def other_form(codec: Codec, made: list[bytes] | None) -> None:
     """A stream that was made of a body is one, from its first event to its last."""
     if made is None:
@@ -154,8 +163,9 @@ def restated(codec: Codec, event: WireEvent) -> None:
     assert again == encoded, "not stable"
 
 
-def rewritten(codec: Codec, event: WireEvent) -> None:
-    """Rewriting nothing changes nothing, and rewriting everything leaves nothing of the old text."""
+def rewritten(codec: Codec, before: bytes, event: WireEvent) -> None:
+    """Rewriting nothing changes nothing, and rewriting everything leaves nothing of the old text. ``before`` is what
+    came before the event in its stream."""
     try:
         places = codec.event_places(event)
     except DecodeError:
@@ -164,11 +174,10 @@ def rewritten(codec: Codec, event: WireEvent) -> None:
         return
     value = json.decode(event.data)
     exact(places, value)
-    (alike,) = framed(codec, codec.rewrite(event, {}), len(event.raw) or 1)
+    (alike,) = framed_behind(codec, before, codec.rewrite(event, {}))
     assert same(json.decode(alike.data or b""), value), "another value"
     texts = {place.channel: SNOWMAN for place in places if place.role != "echo"}
-    made = codec.rewrite(event, texts, texts)
-    for again in framed(codec, made, len(made) or 1):
+    for again in framed_behind(codec, before, codec.rewrite(event, texts, texts)):
         for place in codec.event_places(again):
             assert place.channel not in texts or not place.text or SNOWMAN in place.text, "text left"
 

@@ -388,6 +388,23 @@ class TestPlaces:
             b',\n{"candidates":[{"content":{"parts":[{"text":"b"}]}}]}'
         )
 
+    @pytest.mark.parametrize("between", [b"", b'"x",', b'"x"y: 1}],', b"\ndata: x\n,", b'\n,\ndata: {"x":\ndata:'])
+    @pytest.mark.parametrize("space", [b"", b"\n"])
+    def test_an_element_is_rewritten_whatever_stands_before_it(self, between: bytes, space: bytes) -> None:
+        element = b'{"candidates":[{"content":%s{"parts":[{"text":"a"}]}}]}' % space
+        one = WireEvent(b"," + between + element, None, element)
+        made = DIALECT.rewrite(one, {("text", 0, 0): "b"})
+        assert b'{"candidates":[{"content":{"parts":[{"text":"b"}]}}]}' in made
+        assert b'"a"' not in made
+
+    @pytest.mark.parametrize("end", [b"", b"\n", b"\n\n", b"\nid: 1\n\n"])
+    @pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf", b": hi\n", b"{x\n", b"id: 1\r\n"])
+    def test_a_rewritten_event_stays_a_server_sent_one(self, start: bytes, end: bytes) -> None:
+        said = b'data: {"candidates":[{"content":{"parts":[{"text":"%s"}]}}]}'
+        one = WireEvent(start + said % b"a" + end, None, (said % b"a").removeprefix(b"data: "))
+        made = DIALECT.rewrite(one, {("text", 0, 0): "b"})
+        assert made == start + said % b"b" + (end or b"\n\n")
+
 
 def test_reasoning_of_another_maker_is_an_answers_alone() -> None:
     thought = Reasoning(text="hm", signature="s", origin="anthropic-messages", raw={"type": "thinking"})

@@ -14,15 +14,18 @@ END: Final = b"]"
 """The data of the event that ends an array."""
 
 _BLANK: Final = b" \t\r\n"
+_BOM: Final = b"\xef\xbb\xbf"
 _MARK: Final = re.compile(rb'["{}\[\]]')
 _IN_STRING: Final = re.compile(rb'["\\]')
 
 
 def framed_anew(event: WireEvent, data: bytes) -> bytes:
-    """The bytes of ``event`` with other data, in either form."""
-    start = len(event.raw) - len(event.data or b"")
-    if event.raw.lstrip(_BLANK + b",[").startswith(b"{"):
-        return event.raw[:start] + data
+    """The bytes of ``event`` with other data, in either form. In an array they end with the data, whatever stands
+    before; so they do in a server-sent event whose last line, one of data, did not end."""
+    raw, was = event.raw, event.data
+    line = raw[max(raw.rfind(b"\n"), raw.rfind(b"\r")) + 1 :].removeprefix(_BOM)
+    if was and raw.endswith(was) and not line.startswith(b"data:"):
+        return raw[: -len(was)] + data
     return reframed(event, data)
 
 
