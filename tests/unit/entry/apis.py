@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import anyio
 import httpx2
 from tests.recorded.replay import CASSETTES
-from tests.unit.entry.wires import ANTHROPIC_ERROR, ANTHROPIC_EVENTS, MESSAGES, OPENAI_ERROR, OPENAI_EVENTS
+from tests.unit.entry.wires import ANTHROPIC_ERROR, ANTHROPIC_EVENTS, MESSAGES, OPENAI_ERROR, OPENAI_EVENTS, Body
 
 import interlay
 from interlay.testing import Recording, capture
@@ -84,36 +83,6 @@ APIS = [
         ends=False,
     ),
 ]
-
-
-class Body(httpx2.SyncByteStream, httpx2.AsyncByteStream):
-    """A body in network chunks, then what ``raises``; knows how often it was closed."""
-
-    def __init__(self, chunks: Sequence[bytes], raises: BaseException | None = None, *, hangs: bool = False) -> None:
-        self.chunks = list(chunks)
-        self.raises = raises
-        self.hangs = hangs
-        self.closed = 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield from self.chunks
-        if self.raises is not None:
-            raise self.raises
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for chunk in self.chunks:
-            await anyio.lowlevel.checkpoint()
-            yield chunk
-        if self.hangs:
-            await anyio.sleep_forever()
-        if self.raises is not None:
-            raise self.raises
-
-    def close(self) -> None:
-        self.closed += 1
-
-    async def aclose(self) -> None:
-        self.closed += 1
 
 
 class Wire(httpx2.BaseTransport, httpx2.AsyncBaseTransport):

@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 
 import httpx2
 import pytest
-from tests.unit.entry.apis import APIS, Api, Body, Colour, Seen, Wire, play
+from tests.unit.entry.apis import APIS, Api, Colour, Seen, Wire, play
+from tests.unit.entry.wires import Body
 
 import interlay
 from interlay.chain.call import Call, Response
@@ -101,7 +102,7 @@ class TestAnAttempt:
                 return super().handle_request(request)
 
         told = Told()
-        wire = Refusing(Body([], broken))
+        wire = Refusing(Body([], breaks=broken))
         retry = interlay.Retry(attempts=2, backoff=0)
         seen = play(api, colour, wire, retry, interlay.Observe(told, inline=True))
         assert seen.error is broken

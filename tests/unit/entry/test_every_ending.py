@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 import httpx2
 import pytest
-from tests.unit.entry.apis import APIS, Api, Body, Colour, Seen, Wire, play
+from tests.unit.entry.apis import APIS, Api, Colour, Seen, Wire, play
+from tests.unit.entry.wires import Body
 
 import interlay
 from interlay.chain.call import Call, Response
@@ -82,7 +83,7 @@ class TestAStream:
         """After its terminal event it is over whatever becomes of the wire; the program is told all the same."""
         last = len(api.events)
         for count in (0, 1, last - 1, last):
-            seen = both_ways(api, colour, partial(Body, api.events[:count], trouble), *parts)
+            seen = both_ways(api, colour, partial(Body, api.events[:count], breaks=trouble), *parts)
             assert seen.error is trouble
             record = seen.record
             if count == last and api.ends:
@@ -102,7 +103,7 @@ class TestAStream:
     def test_with_an_error_event(self, api: Api, colour: Colour, parts: tuple[object, ...]) -> None:
         for trouble in (None, httpx2.ReadError("reset by peer")):
             chunks = [api.events[0], api.error]
-            record = both_ways(api, colour, partial(Body, chunks, trouble), *parts).record
+            record = both_ways(api, colour, partial(Body, chunks, breaks=trouble), *parts).record
             assert (record.end, record.error and record.error.type) == ("error", api.error_type)
 
     @pytest.mark.parametrize("raised", [ZeroDivisionError(), KeyboardInterrupt(), asyncio.CancelledError()], ids=repr)
@@ -127,7 +128,7 @@ class TestAStream:
     ) -> None:
         if colour == "sync" and isinstance(raised, asyncio.CancelledError):
             return
-        record = both_ways(api, colour, lambda: Body(api.events[:1], raised), *parts).record
+        record = both_ways(api, colour, lambda: Body(api.events[:1], breaks=raised), *parts).record
         assert (record.end, record.error and record.error.type) == ("cancelled", "cancelled")
 
 

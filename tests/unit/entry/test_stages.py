@@ -12,8 +12,8 @@ import httpx2
 import openai
 import pytest
 from tests.recorded.replay import client as sdk_client
-from tests.unit.entry.apis import APIS, Api, Body, Colour, Wire, play
-from tests.unit.entry.wires import MESSAGES, OPENAI_ANSWER
+from tests.unit.entry.apis import APIS, Api, Colour, Wire, play
+from tests.unit.entry.wires import MESSAGES, OPENAI_ANSWER, Body
 
 import interlay
 from interlay.chain.call import Call, Response
