@@ -53,6 +53,35 @@ class TestGenerateContent:
             "chosenCandidates": [*one["chosenCandidates"], *two["chosenCandidates"]]
         }
 
+    def test_counts_stand_in_the_body_whichever_there_are(self) -> None:
+        usage = {"candidatesTokenCount": 2, "trafficType": "ON_DEMAND"}
+        events = [
+            {**candidate({"text": "a"}), "usageMetadata": {"trafficType": "ON_DEMAND"}},
+            {**candidate({"text": "b"}), "usageMetadata": usage},
+            {**candidate({"text": "c"}, finishReason="STOP"), "usageMetadata": {"trafficType": "ON_DEMAND"}},
+        ]
+        tracker = GEMINI.tracker()
+        for each in events:
+            tracker.event(framed(GEMINI, b"data: " + json.dumps(each).encode() + b"\n\n")[0])
+        assert tracker.usage is not None
+        assert tracker.usage.output_tokens == 2
+        assert whole(GEMINI, *events)["usageMetadata"] == usage
+
+    def test_two_candidates_in_one_place_are_one(self) -> None:
+        """What a stream adds up to is what its body says."""
+        candidates: list[Any] = [
+            {"finishReason": "STOP", "index": 0, "logprobsResult": {"x": None}},
+            {"finishReason": "STOP", "index": None, "logprobsResult": {}},
+        ]
+        event = json.dumps({"candidates": candidates}).encode()
+        assert whole(GEMINI, event)["candidates"][0]["logprobsResult"] == {"x": None}
+        assert GEMINI.assemble(framed(GEMINI, b"data: %s\n\n" % event)).choices[0].logprobs == {"x": None}
+
+    @pytest.mark.parametrize("second", ["x", {"a": 2}, {"a": None}, {"b": "x"}, {"b": None}])
+    def test_log_probabilities_that_cannot_be_joined_are_no_body(self, second: Any) -> None:
+        ended = candidate({"text": "b"}, logprobsResult=second, finishReason="STOP")
+        assert whole(GEMINI, candidate({"text": "a"}, logprobsResult={"a": "1", "b": [1]}), ended) is None
+
     def test_what_grows_from_chunk_to_chunk_is_what_the_last_says(self) -> None:
         one, two = {"groundingChunks": [1]}, {"groundingChunks": [1, 2], "webSearchQueries": ["q"]}
         ended = candidate({"text": "b"}, groundingMetadata=two, finishReason="STOP")

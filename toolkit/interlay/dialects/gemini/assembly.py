@@ -9,6 +9,8 @@ from interlay.dialects._codec import Object, an_int, object_or_none
 from interlay.dialects.gemini.tracker import MAX_CANDIDATES
 from interlay.model.protocols import WireEvent
 
+LOGPROBS: Final = "logprobsResult"
+"""The member with the log-probabilities, which each chunk has for its own tokens."""
 _TEXT: Final = frozenset({"text", "thought"})
 
 
@@ -57,8 +59,14 @@ class Assembly:
 
 
 def _is_news(usage: Any, known: Any) -> bool:
-    """Counts are not taken back by a chunk that only states the kind of traffic."""
-    return not isinstance(known, dict) or (isinstance(usage, dict) and "promptTokenCount" in usage)
+    """Counts are not taken back by a chunk that only states the kind of traffic: here as in what trackers report."""
+    if not isinstance(known, dict):
+        return True
+    return isinstance(usage, dict) and ("promptTokenCount" in usage or (_counts(usage) and not _counts(known)))
+
+
+def _counts(usage: Object) -> bool:
+    return any("TokenCount" in name for name in usage)
 
 
 class _Candidate:
@@ -75,6 +83,8 @@ class _Candidate:
         for key, value in candidate.items():
             if key == "content" and isinstance(value, dict):
                 self._add_content(value)
+            elif key == LOGPROBS and isinstance(value, dict):
+                self._add_logprobs(value)
             elif key != "content" and (value is not None or key not in self._members):
                 self._members[key] = value
 
@@ -95,6 +105,17 @@ class _Candidate:
             self._join()
             self._parts.append(part)
             self._texts = [part["text"]] if _is_text(part) else []
+
+    def _add_logprobs(self, result: Object) -> None:
+        """Its lists, which are our own, go on where the last ended."""
+        known = self._members.get(LOGPROBS)
+        if not isinstance(known, dict):
+            known = self._members[LOGPROBS] = {}
+        for key, value in result.items():
+            if isinstance(value, list) and isinstance(known.get(key), list):
+                known[key] += value
+            elif value is not None or key not in known:
+                known[key] = list(value) if isinstance(value, list) else value
 
     def _join(self) -> None:
         if len(self._texts) > 1:

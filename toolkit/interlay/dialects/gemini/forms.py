@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import parse_qs
 
-from interlay.dialects._codec import Object, a_dict, an_int
+from interlay.dialects._codec import Object, a_dict, an_int, an_object
 from interlay.dialects._forms import Repeats, choices_of, encode, event_object, is_number, list_of, whole_body
 from interlay.dialects.counts import text
-from interlay.dialects.gemini.assembly import Assembly
+from interlay.dialects.gemini.assembly import LOGPROBS, Assembly
 from interlay.dialects.gemini.framing import END
 from interlay.dialects.gemini.tracker import MAX_CANDIDATES, word_of
 from interlay.model.errors import DecodeError
@@ -18,7 +18,6 @@ from interlay.model.protocols import WireEvent
 _LAST: Final = frozenset(("content", "safetyRatings", "tokenCount", "index"))
 """Members of a candidate that are joined, or of which the last counts."""
 _NAMES: Final = ("responseId", "modelVersion")
-_LOGPROBS: Final = "logprobsResult"
 
 
 def in_events(query: str) -> bool:
@@ -43,12 +42,11 @@ def as_body(events: Iterable[WireEvent]) -> bytes:
         chunk = event_object(event)
         if chunk is not None:
             _look_through(chunk, repeats)
+            logprobs.look_through(chunk)
             assembly.add_chunk(chunk)
-            logprobs.add(chunk)
     whole = assembly.response()
     repeats.put_names(whole, *_NAMES)
     _see_ended(whole)
-    logprobs.put_into(whole)
     return encode(whole)
 
 
@@ -74,38 +72,24 @@ def _look_through(chunk: Object, repeats: Repeats) -> None:
     for candidate in list_of(candidates) if candidates else ():
         index = an_int(candidate.get("index")) or 0
         for key, value in candidate.items():
-            if key not in _LAST and key != _LOGPROBS:
+            if key not in _LAST and key != LOGPROBS:
                 repeats.add((index, key), value)
 
 
 class _Logprobs:
-    """Log-probabilities, which each chunk has for its own tokens."""
+    """Log-probabilities, whose lists are joined. Their other members are said once, or are the same each time."""
 
     def __init__(self) -> None:
-        self._found: dict[int, Object] = {}
+        self._said: dict[tuple[int, str], Any] = {}
 
-    def add(self, chunk: Object) -> None:
+    def look_through(self, chunk: Object) -> None:
+        """Raises ``DecodeError`` where something would be lost."""
         for candidate in chunk.get("candidates") or ():
-            result = a_dict(candidate.get(_LOGPROBS))
-            if result is None:
-                continue
-            known = self._found.setdefault(an_int(candidate.get("index")) or 0, {})
-            for key, value in result.items():
-                known[key] = _joined(known.get(key), value)
-
-    def put_into(self, whole: Object) -> None:
-        for candidate in whole.get("candidates") or ():
-            result = self._found.get(an_int(candidate.get("index")) or 0)
-            if result is not None:
-                candidate[_LOGPROBS] = result
-
-
-def _joined(known: Any, value: Any) -> Any:
-    if known is None:
-        return list(value) if isinstance(value, list) else value
-    if isinstance(known, list) and isinstance(value, list):
-        known += value
-        return known
-    if is_number(known) or known != value:
-        raise DecodeError("log-probabilities that nobody knows how to join")
-    return known
+            index, result = an_int(candidate.get("index")) or 0, candidate.get(LOGPROBS)
+            for key, value in an_object(result, LOGPROBS).items() if result is not None else ():
+                known = self._said.get((index, key))
+                joined = isinstance(known, list) and isinstance(value, list)
+                if known is None:
+                    self._said[index, key] = value
+                elif not joined and (is_number(known) or known != value):
+                    raise DecodeError("log-probabilities that nobody knows how to join")
