@@ -256,10 +256,11 @@ class Call:
             return False
         if body is not self._clear:
             try:
-                if body and not json.same_json(body) and json.has_duplicate_keys(body):
+                value = json.decode(body) if body else None
+                if body and not json.has_one_reading(body, value):
                     if self.body_kind == "sealed":
                         raise DecodeError("a sealed body has two readings")
-                    self.replace_body(json.encode(json.decode(body)))
+                    self.replace_body(json.encode(value))
                     self.run.change("chain", "duplicate keys dropped")
             except DecodeError:
                 self.body_kind = "opaque"

@@ -8,7 +8,6 @@ depends on the caller's stack), and so is how much a body can swell in memory.
 
 from __future__ import annotations
 
-import json
 import math
 from array import array
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
@@ -118,30 +117,9 @@ def has_one_reading(data: bytes, value: Any) -> bool:
     return written == data or _outside(written).count(b":") == _outside(data).count(b":")
 
 
-def same_json(data: bytes) -> bool:
-    """Whether encoding what ``data`` decodes to gives ``data`` again: then what is inspected is what is sent."""
-    return encode(decode(data)) == data
-
-
 def has_duplicate_keys(data: bytes) -> bool:
     """Whether any object in ``data`` has a key twice, escaped twins included. Raises ``DecodeError``."""
-    decode(data)
-    try:
-        _PAIRS.decode(data.decode())
-    except _DuplicateKeyError:
-        return True
-    except (ValueError, RecursionError) as error:
-        raise _refusal(error) from None
-    return False
-
-
-class _DuplicateKeyError(Exception):
-    pass
-
-
-def _refuse_twins(pairs: list[tuple[str, Any]]) -> None:
-    if len({key for key, _ in pairs}) != len(pairs):
-        raise _DuplicateKeyError
+    return not has_one_reading(data, decode(data))
 
 
 _ANY: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder()
@@ -166,7 +144,6 @@ _CANONICAL: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(float_hook=_
 _plain: Final = msgspec.json.Encoder(decimal_format="number").encode
 encode_canonical: Final = msgspec.json.Encoder(order="sorted", decimal_format="number").encode
 """The encoder whose bytes are equal for equal values: compact, keys sorted. For what ``decode_canonical`` gave."""
-_PAIRS: Final = json.JSONDecoder(object_pairs_hook=_refuse_twins, parse_int=len, parse_float=len)
 
 
 def _run(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
