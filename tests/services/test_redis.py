@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import trustme
 from tests.services.redis_server import RedisCluster, RedisSentinel, RedisServer, free_port, running, until
-from tests.unit.stores.conformance import HOUR, KEY, OTHER, Conformance, run, sync
+from tests.unit.stores.conformance import HOUR, KEY, OTHER, Bomb, Conformance, run, sync
 
 from interlay.chain.io import IO, SyncIO, drive
 from interlay.chain.runner import Runner
@@ -167,16 +167,6 @@ class TestSentinel:
         finally:
             bench.store.close()
             trio.kill()
-
-
-class Bomb:
-    """Makes a folder if somebody unpickles it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (os.mkdir, (str(self.path),))
 
 
 class TestPoison:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import threading
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 import anyio
@@ -30,6 +32,16 @@ class Bench(Protocol):
     def pass_(self, seconds: float) -> None:
         """Let this much time go by."""
         ...
+
+
+class Bomb:
+    """Makes a folder if somebody unpickles it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (os.mkdir, (str(self.path),))
 
 
 def sync(work: Callable[[IO], Awaitable[T]]) -> T:

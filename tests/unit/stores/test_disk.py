@@ -14,7 +14,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from tests.unit.stores.conformance import HOUR, KEY, OTHER, Conformance, run, sync
+from tests.unit.stores.conformance import HOUR, KEY, OTHER, Bomb, Conformance, run, sync
 
 from interlay.model.errors import ConfigError
 from interlay.stores.disk import BytesDisk, DiskStore
@@ -113,16 +113,6 @@ class TestFolder:
                 bench.get()
         bench.path.parent.unlink()
         assert bench.get() is None
-
-
-class Bomb:
-    """Makes a file if somebody unpickles it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (os.mkdir, (str(self.path),))
 
 
 class TestPoison:
