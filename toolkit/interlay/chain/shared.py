@@ -146,6 +146,11 @@ class Shared:
         stream.on_leaving(self._part)
 
     @property
+    def was_read(self) -> bool:
+        """Whether some stream has come to its end by it, and not by another source that took its place."""
+        return self._read is not None
+
+    @property
     def deserted(self) -> bool:
         """Whether no stream reads it any more."""
         return all(ref() is None for ref in self._streams)

@@ -622,6 +622,17 @@ class TestDeadlines:
         play(colour, scenario)
 
 
+class Ahead:
+    """Reads all of an answer before anybody else does."""
+
+    role: ClassVar[interlay.Role] = interlay.Role.GUARD
+
+    async def __call__(self, call: Call, next: Next) -> Response:
+        response = await next(call)
+        await response.buffer()
+        return response
+
+
 class Watcher:
     """An observer that counts ends."""
 
@@ -666,6 +677,35 @@ class TestBesideOtherLayers:
             await leader.close()
             await follower.close()
             assert leader.end == follower.end == "complete"
+
+        play(colour, scenario)
+
+    def test_what_a_retry_has_mended_is_not_mixed_up_with_what_broke(self, colour: Colour) -> None:
+        """The first answer broke off after all that it had to say, but before its end."""
+
+        async def scenario(world: World) -> None:
+            world.wrap_as_given(Ahead(), world.cache, interlay.Retry(3, backoff=0.001))
+            other = [piece.replace(b"Hel", b"Bye") for piece in PIECES]
+            world.script(Feed(*other[:5], httpx2.ReadError("reset")), Feed(*PIECES, END))
+            leader = world.caller("leader")
+            assert said(await leader.ask()) == QUIET
+            assert world.sent == 2
+            await world.settle()
+            assert said(await world.caller().ask()) == QUIET
+
+        play(colour, scenario)
+
+    @pytest.mark.parametrize("trouble", [END, httpx2.ReadError("reset by peer")], ids=["clean", "reset"])
+    def test_what_comes_after_the_end_spoils_nothing(self, colour: Colour, trouble: Any) -> None:
+        async def scenario(world: World) -> None:
+            world.script(Feed(*PIECES, trouble))
+            leader = await world.opened("leader")
+            while b"[DONE]" not in leader.whole:
+                await leader.read()
+            await leader.close()
+            assert leader.end == "complete"
+            assert said(await world.caller().ask()) == QUIET
+            assert world.sent == 1
 
         play(colour, scenario)
 

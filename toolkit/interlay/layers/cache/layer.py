@@ -280,7 +280,7 @@ class Cache:
         """What is done at the end of each stream that reads what a flight brings, which ``visit`` has sent for."""
 
         def landed(end: End, _failure: Failure | None) -> None:
-            if end == "complete":
+            if end == "complete" and flight.shared.was_read:
                 if not flight.kept:
                     flight.kept = True
                     self._keep(visit, flight, leased=leased)
