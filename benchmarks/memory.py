@@ -26,7 +26,7 @@ import interlay
 WARM, CALLS = 10_000, 100_000
 LARGE = 100_000_000
 PIECE = 64 * 1024
-SHAPES = ("plain", "streamed")
+SHAPES = ("plain", "streamed", "cached")
 COLOURS = ("sync", "async")
 LARGE_KINDS = ("one JSON body", "many events", "one event")
 MESSAGES: list[Any] = [{"role": "user", "content": "Say what a good gateway does. " * 8}]
@@ -98,7 +98,7 @@ class Memory(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
         return self.handle_request(request)
 
 
-def client(wire: Memory, colour: str, *, wrap: bool) -> Any:
+def client(wire: Memory, colour: str, *, wrap: bool, parts: tuple[object, ...] = ()) -> Any:
     """An SDK's client over the wire."""
     options: dict[str, Any] = {"api_key": "sk-bench", "max_retries": 0}
     made: Any = (
@@ -106,7 +106,7 @@ def client(wire: Memory, colour: str, *, wrap: bool) -> Any:
         if colour == "sync"
         else openai.AsyncOpenAI(**options, http_client=httpx2.AsyncClient(transport=wire))
     )
-    return interlay.wrap(made) if wrap else made
+    return interlay.wrap(made, *parts) if wrap else made
 
 
 def resident() -> float:
@@ -124,33 +124,38 @@ def peak() -> float:
 
 
 def growth(colour: str, shape: str, warm: int, calls: int, *, wrap: bool) -> float:
-    """By how much resident memory grows over ``calls`` calls that come after ``warm`` ones."""
+    """By how much resident memory grows over ``calls`` calls after ``warm`` ones. ``cached`` are streams under
+    all layers, each question asked twice, and a cache that is soon full."""
     events = [delta(" word")] * 4 + END
     pieces = [whole()] if shape == "plain" else events
-    held = client(Memory(lambda: iter(pieces), events=shape != "plain"), colour, wrap=wrap)
-    asked: dict[str, Any] = {"model": "gpt-4o-mini", "messages": MESSAGES}
+    parts = (interlay.Cache("memory:2MB"), interlay.Retry(3), interlay.Timeout(attempt=60)) if shape == "cached" else ()
+    held = client(Memory(lambda: iter(pieces), events=shape != "plain"), colour, wrap=wrap, parts=parts)
+    asked: dict[str, Any] = {"model": "gpt-4o-mini"}
     if shape != "plain":
         asked |= {"stream": True, "stream_options": {"include_usage": True}}
 
-    def some(number: int) -> None:
-        for _ in range(number):
-            result = held.chat.completions.create(**asked)
+    def said(number: int) -> Any:
+        return [*MESSAGES, {"role": "user", "content": str(number // 2)}] if shape == "cached" else MESSAGES
+
+    def some(first: int, number: int) -> None:
+        for count in range(first, first + number):
+            result = held.chat.completions.create(**asked, messages=said(count))
             if shape != "plain":
                 for _ in result:
                     pass
 
-    async def asome(number: int) -> None:
-        for _ in range(number):
-            result = await held.chat.completions.create(**asked)
+    async def asome(first: int, number: int) -> None:
+        for count in range(first, first + number):
+            result = await held.chat.completions.create(**asked, messages=said(count))
             if shape != "plain":
                 async for _ in result:
                     pass
 
     with asyncio.Runner() as runner:
-        run: Callable[[int], None] = some if colour == "sync" else lambda number: runner.run(asome(number))
-        run(warm)
+        run: Any = some if colour == "sync" else lambda first, number: runner.run(asome(first, number))
+        run(0, warm)
         before = resident()
-        run(calls)
+        run(warm, calls)
         return resident() - before
 
 
