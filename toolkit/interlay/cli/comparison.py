@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from decimal import Decimal
@@ -11,10 +10,10 @@ from typing import Any, Final
 from rich.text import Text
 
 from interlay.cli import words
+from interlay.cli.lookups import ranked
 from interlay.cli.table import Column, Table, ascii_only
 from interlay.cli.terminal import Looks
 from interlay.layers.rehearsal import Backtest, Side
-from interlay.layers.rehearsal.backtest import Outcome
 from interlay.model.cost import plain
 
 _SUMS: Final = (Column("", least=8, elastic=True), Column("did", right=True), Column("would", right=True))
@@ -24,7 +23,6 @@ _OUTCOMES: Final = (
     Column("did", right=True),
     Column("would", right=True),
 )
-_ORDER: Final = ("hit", "stale", "miss", "bypass", "error")
 
 
 def comparison(test: Backtest) -> dict[str, Any]:
@@ -85,16 +83,6 @@ def lines(test: Backtest, config: str, looks: Looks) -> list[Text]:
         found += [Text(), *_reasons(test, looks)]
     found += [Text(), *_doubts(test)]
     return found if looks.unicode else [ascii_only(line) for line in found]
-
-
-def ranked(outcomes: Counter[Outcome]) -> list[Outcome]:
-    """What caches do in the order of how well it went, the most frequent reason first; others after them."""
-
-    def rank(outcome: Outcome) -> tuple[int, int, str]:
-        place = _ORDER.index(outcome[0]) if outcome[0] in _ORDER else len(_ORDER)
-        return place, -outcomes[outcome], outcome[1]
-
-    return sorted(outcomes, key=rank)
 
 
 def _head(test: Backtest, config: str) -> Iterator[Text]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -128,16 +128,22 @@ class Lookups:
         }
 
     def ranked(self) -> list[tuple[str, str]]:
-        """Outcomes in the order of how well it went, the most frequent reason first."""
-
-        def rank(outcome: tuple[str, str]) -> tuple[int, int, str]:
-            return _ORDER.index(outcome[0]), -self.by_outcome[outcome].lookups, outcome[1]
-
-        return sorted(self.by_outcome, key=rank)
+        """Outcomes and their reasons, the best first."""
+        return ranked({outcome: each.lookups for outcome, each in self.by_outcome.items()})
 
     def models(self) -> list[tuple[str, Sum]]:
         """The most asked first."""
         return sorted(self.by_model.items(), key=lambda each: (-each[1].lookups, each[0]))
+
+
+def ranked(outcomes: Mapping[tuple[str, str], int]) -> list[tuple[str, str]]:
+    """What caches do in the order of how well it went, the most frequent reason first; others after them."""
+
+    def rank(outcome: tuple[str, str]) -> tuple[int, int, str]:
+        place = _ORDER.index(outcome[0]) if outcome[0] in _ORDER else len(_ORDER)
+        return place, -outcomes[outcome], outcome[1]
+
+    return sorted(outcomes, key=rank)
 
 
 def lines(found: Lookups, looks: Looks) -> list[Text]:
