@@ -141,6 +141,8 @@ class Shared:
 
     def admit(self, stream: Stream) -> None:
         """``stream`` reads this response. Raises nothing, and may be called before its end alone."""
+        if stream.end == "complete":
+            self._read = stream.monitor  # all of it was read ahead
         with self._lock:
             self._streams.append(weakref.ref(stream))
         stream.on_leaving(self._part)
