@@ -80,6 +80,23 @@ def is_elsewhere(text: str) -> bool:
     return _ELSEWHERE.match(text) is not None
 
 
+def any_elsewhere(content: Any, plain: Collection[str]) -> bool:
+    """Whether a part of a message's content, as chat completions have it, names something that does not stand in it. No
+    part of a type in ``plain`` does."""
+    return type(content) is list and any(_is_part_elsewhere(part, plain) for part in content)
+
+
+def _is_part_elsewhere(part: Any, plain: Collection[str]) -> bool:
+    if type(part) is not dict:
+        return False
+    kind = part.get("type")
+    if type(kind) is str and kind in plain:
+        return False
+    if kind == "image_url":
+        return not is_inline(part.get("image_url"))
+    return refers(part)
+
+
 def refers(value: Any) -> bool:
     """Whether an object of a kind that nobody knows seems to name something that stands elsewhere. So does one that is
     too large to look through."""

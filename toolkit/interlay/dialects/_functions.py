@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from interlay.dialects._codec import Object, a_bool, a_dict, a_str, without_none
 from interlay.model import json
 from interlay.model.errors import DecodeError
-from interlay.model.messages import Tool, ToolCall
+from interlay.model.messages import AnyPart, Message, Tool, ToolCall, ToolResult
 
 
 def read_tool(item: Object, otherwise: str = "function") -> Tool:
@@ -50,6 +52,22 @@ def write_call(part: ToolCall) -> Object:
         return {**without_none(id=part.id), "type": "custom", "custom": {"name": part.name, "input": part.arguments}}
     function = {"name": part.name, "arguments": part.arguments}
     return {**without_none(id=part.id), "type": "function", "function": function}
+
+
+def turns_of(
+    message: Message, result: Callable[[ToolResult], Object], turn: Callable[[Message], Object]
+) -> list[Object]:
+    """The messages that one canonical message is: each result of a tool is a message of its own, and what is said
+    beside results follows them. ``result`` and ``turn`` make a message of either."""
+    results = [part for part in message.content if isinstance(part, ToolResult)]
+    if not results:
+        return [turn(message)]
+    made = [result(part) for part in results]
+    others: list[AnyPart] = [part for part in message.content if not isinstance(part, ToolResult)]
+    if others:
+        role = "user" if message.role == "tool" else message.role
+        made.append(turn(Message(role=role, content=others, name=message.name)))
+    return made
 
 
 def args_of(arguments: str) -> Object:

@@ -13,6 +13,8 @@ from interlay.model.places import Channel, Path, TextPlace
 from interlay.model.protocols import WireEvent
 
 Texts = Mapping[Channel, str]
+Reframe = Callable[[WireEvent, bytes], bytes]
+"""Gives the bytes of an event with other data."""
 
 
 def said_by(event: WireEvent) -> Object | None:
@@ -119,7 +121,7 @@ def patch(
     return touched
 
 
-def rewritten(event: WireEvent, said: Object, *, touched: bool) -> bytes:
+def rewritten(event: WireEvent, said: Object, *, touched: bool, reframed: Reframe = reframed) -> bytes:
     """The bytes of ``event``, which says ``said`` now.
 
     Also where nothing was touched: of two equal keys every reader sees the last and the wire carries both, and

@@ -10,9 +10,8 @@ from interlay.dialects._asking import (
     GATEWAYS,
     SERVER_STATE,
     SERVER_TOOLS,
+    any_elsewhere,
     any_set,
-    is_inline,
-    refers,
     runs_at_server,
 )
 
@@ -38,18 +37,6 @@ def unfit(body: Mapping[str, Any]) -> str | None:
     messages = body.get("messages")
     for message in messages if type(messages) is list else ():
         content = message.get("content") if type(message) is dict else None
-        if type(content) is list and any(map(_elsewhere, content)):
+        if any_elsewhere(content, _PLAIN):
             return FILES
     return None
-
-
-def _elsewhere(part: Any) -> bool:
-    """Whether a part of a message names something that does not stand in it."""
-    if type(part) is not dict:
-        return False
-    kind = part.get("type")
-    if type(kind) is str and kind in _PLAIN:
-        return False
-    if kind == "image_url":
-        return not is_inline(part.get("image_url"))
-    return refers(part)

@@ -14,6 +14,7 @@ import msgspec
 from interlay.dialects._codec import Object, a_dict, an_int
 from interlay.dialects._functions import args_of
 from interlay.dialects._places import Texts, changed_by, patch, said_by, strings
+from interlay.dialects._places import rewritten as restated
 from interlay.dialects.gemini.framing import END, framed_anew
 from interlay.dialects.gemini.names import get, key, snake
 from interlay.dialects.gemini.parts import SIGNATURE
@@ -93,12 +94,7 @@ def rewrite(event: WireEvent, texts: Texts, wholes: Texts | None = None) -> byte
     chunk = _chunk(event)
     if chunk is None:
         return event.raw
-    touched = _rewrite(chunk, texts, wholes)
-    data = json.encode(chunk)
-    assert event.data is not None
-    if not touched and (data == event.data or not json.has_duplicate_keys(event.data)):
-        return event.raw
-    return framed_anew(event, data)
+    return restated(event, chunk, touched=_rewrite(chunk, texts, wholes), reframed=framed_anew)
 
 
 def rewritten(chunk: Object, texts: Texts) -> Object:

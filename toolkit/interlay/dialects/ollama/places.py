@@ -14,6 +14,7 @@ import msgspec
 from interlay.dialects._codec import Object
 from interlay.dialects._functions import args_of
 from interlay.dialects._places import Texts, patch, said_by, strings
+from interlay.dialects._places import rewritten as restated
 from interlay.dialects.ollama.framing import reframed
 from interlay.dialects.ollama.turns import index_of
 from interlay.model import json
@@ -81,11 +82,7 @@ def rewrite(event: WireEvent, texts: Texts, wholes: Texts | None = None) -> byte
     if said is None:
         return event.raw
     touched = patch(said, response_places(said), texts, wholes, args_of)
-    data = json.encode(said)
-    assert event.data is not None
-    if not touched and (data == event.data or not json.has_duplicate_keys(event.data)):
-        return event.raw
-    return reframed(event, data)
+    return restated(event, said, touched=touched, reframed=reframed)
 
 
 def rewritten(said: Object, texts: Texts) -> Object:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from interlay.dialects._codec import Object, a_dict, a_str, an_int, came_from, encode_node, objects, shell, without_none
-from interlay.dialects._functions import args_of
+from interlay.dialects._functions import args_of, turns_of
 from interlay.dialects.ollama.names import ORIGIN
 from interlay.model import json
 from interlay.model.messages import (
@@ -63,15 +63,11 @@ def encode_message(message: Message, names: Mapping[str, str], *, answer: bool =
     In a request reasoning is left out that another API's model made. What has no form is left out: files, sound,
     pictures that are only a URL, whether a result is an error.
     """
-    results = [part for part in message.content if isinstance(part, ToolResult)]
-    if not results:
-        return [_encode(message, message.content, answer=answer)]
-    encoded = [_encode_result(message, result, names) for result in results]
-    others: list[AnyPart] = [part for part in message.content if not isinstance(part, ToolResult)]
-    if others:
-        turn = Message(role="user" if message.role == "tool" else message.role, content=others)
-        encoded.append(_encode(turn, others, answer=answer))
-    return encoded
+    return turns_of(
+        message,
+        lambda result: _encode_result(message, result, names),
+        lambda turn: _encode(turn, turn.content, answer=answer),
+    )
 
 
 def names_in(messages: Sequence[Message]) -> dict[str, str]:

@@ -11,9 +11,8 @@ from interlay.dialects._asking import (
     GATEWAYS,
     SERVER_STATE,
     SERVER_TOOLS,
+    any_elsewhere,
     any_set,
-    is_inline,
-    refers,
     runs_at_server,
 )
 
@@ -86,7 +85,7 @@ def unfit(body: Mapping[str, Any]) -> str | None:
         if message.get("audio"):
             return SERVER_STATE
         content = message.get("content")
-        if type(content) is list and any(map(_elsewhere, content)):
+        if any_elsewhere(content, _PLAIN):
             return FILES
     return None
 
@@ -104,15 +103,3 @@ def _members(body: Mapping[str, Any]) -> str | None:
         return SERVER_STATE  # later requests know a spoken answer by an id, which soon lapses
     google = extra.get("google") if type(extra) is dict else None
     return SERVER_STATE if type(google) is dict and google.get("cached_content") else None
-
-
-def _elsewhere(part: Any) -> bool:
-    """Whether a part of a message names something that does not stand in it."""
-    if type(part) is not dict:
-        return False
-    kind = part.get("type")
-    if type(kind) is str and kind in _PLAIN:
-        return False
-    if kind == "image_url":
-        return not is_inline(part.get("image_url"))
-    return refers(part)

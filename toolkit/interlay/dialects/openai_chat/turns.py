@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from interlay.dialects._codec import Object, a_str, an_object, encode_node, objects, shell, without_none
+from interlay.dialects._functions import turns_of
 from interlay.dialects.openai_chat.parts import (
     ORIGIN,
     decode_audio,
@@ -79,16 +80,11 @@ def encode_message(message: Message, *, answer: bool = False) -> list[Object]:
 
     In a request reasoning is left out that another API's model made; in an ``answer`` only its signature is.
     """
-    results = [part for part in message.content if isinstance(part, ToolResult)]
-    if not results:
-        return [_encode(message, message.content, answer=answer)]
-    encoded = [_encode_result(message, result) for result in results]
-    others: list[AnyPart] = [part for part in message.content if not isinstance(part, ToolResult)]
-    if others:
-        role = "user" if message.role == "tool" else message.role
-        turn = Message(role=role, content=others, name=message.name)
-        encoded.append(_encode(turn, others, answer=answer))
-    return encoded
+    return turns_of(
+        message,
+        lambda result: _encode_result(message, result),
+        lambda turn: _encode(turn, turn.content, answer=answer),
+    )
 
 
 def _read_members(item: Object) -> Message:
