@@ -617,7 +617,7 @@ class TestDeadlines:
             await leader.close()
             await follower.close()
             assert world.sent == 1
-            assert follower.end == "error"
+            assert (follower.end, follower.found) == ("error", ("hit", "shared"))
 
         play(colour, scenario)
 

@@ -355,6 +355,8 @@ class Cache:
             call.run.links = (*call.run.links, flight.shared.payer.link("follower"))
 
         async def alone(_error: WireError) -> Stream | None:
+            if call.deadline is not None and io.monotonic() >= call.deadline:
+                return None
             self._note(visit, "miss", "unshared")
             try:
                 if call.deadline is None:
