@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import pickle
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 import trustme
 from tests.services.redis_server import RedisCluster, RedisSentinel, RedisServer, free_port, running, until
-from tests.unit.stores.conformance import HOUR, KEY, OTHER, Bomb, Conformance, run, sync
+from tests.unit.stores.conformance import HOUR, KEY, OTHER, Bomb, Conformance, run, share_leases, sync
 
 from interlay.chain.io import IO, SyncIO, drive
 from interlay.chain.runner import Runner
@@ -356,19 +355,7 @@ print(*(at for at in range(300) if drive(store.lease(io, str(at), sys.argv[3], l
 
 
 def test_of_two_processes_one_gets_each_lease(bench: RedisBench, server: RedisServer) -> None:
-    command = [sys.executable, "-c", LEASER, server.url, bench.prefix]
-    both = [
-        subprocess.Popen([*command, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for name in "ab"
-    ]
-    for process in both:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in both:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    got = [process.communicate(timeout=240)[0].split() for process in both]
-    assert sorted(got[0] + got[1], key=int) == [str(at) for at in range(300)]
+    share_leases([sys.executable, "-c", LEASER, server.url, bench.prefix])
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of newer Pythons, for any fork beside threads

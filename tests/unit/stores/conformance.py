@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import subprocess
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -42,6 +43,23 @@ class Bomb:
 
     def __reduce__(self) -> tuple[object, ...]:
         return (os.mkdir, (str(self.path),))
+
+
+def share_leases(command: Sequence[str]) -> None:
+    """Run a program twice at once, as ``a`` and as ``b``. It says that it is ready, and when it is told to go, which
+    of 300 leases it got: of two processes one has to get each."""
+    both = [
+        subprocess.Popen([*command, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for name in "ab"
+    ]
+    for process in both:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in both:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    got = [process.communicate(timeout=240)[0].split() for process in both]
+    assert sorted(got[0] + got[1], key=int) == [str(at) for at in range(300)]
 
 
 def sync(work: Callable[[IO], Awaitable[T]]) -> T:

@@ -14,7 +14,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from tests.unit.stores.conformance import HOUR, KEY, OTHER, Bomb, Conformance, run, sync
+from tests.unit.stores.conformance import HOUR, KEY, OTHER, Bomb, Conformance, run, share_leases, sync
 
 from interlay.model.errors import ConfigError
 from interlay.stores.disk import BytesDisk, DiskStore
@@ -358,20 +358,7 @@ class TestProcesses:
             assert bench.set()
 
     def test_of_two_one_gets_each_lease(self, bench: DiskBench) -> None:
-        command = [sys.executable, "-c", LEASER, str(bench.path)]
-        both = [
-            subprocess.Popen([*command, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            for name in "ab"
-        ]
-        for process in both:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-        for process in both:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        got = [process.communicate(timeout=240)[0].split() for process in both]
-        assert sorted(got[0] + got[1], key=int) == [str(at) for at in range(300)]
+        share_leases([sys.executable, "-c", LEASER, str(bench.path)])
 
     def test_wait_for_a_lock_as_long_as_they_may_to_write(self, tmp_path: Path) -> None:
         bench = DiskBench(tmp_path / "cache", timeout=0.01)
