@@ -6,7 +6,6 @@ import errno
 import logging
 import os
 import threading
-import weakref
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +13,7 @@ from pathlib import Path
 from time import monotonic, time_ns
 from typing import Final
 
+from interlay.chain.forks import in_children
 from interlay.chain.frames import MAX_PAYLOAD, OVERHEAD, encode
 from interlay.chain.segments import default_path, is_service, open_segment
 
@@ -80,13 +80,7 @@ class Journal:
         self._closed = False
         self._news: _News | None = None
         self._reset()
-        forget = weakref.WeakMethod(self._in_child)
-
-        def in_child() -> None:
-            if (method := forget()) is not None:
-                method()
-
-        os.register_at_fork(after_in_child=in_child)
+        in_children(self._in_child)
 
     def append(self, payload: bytes) -> bool:
         """Write one record at the end. Returns whether it stands there; if not, ``dropped`` counts it."""

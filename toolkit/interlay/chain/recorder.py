@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
-import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -14,6 +12,7 @@ import msgspec
 
 from interlay.chain import account
 from interlay.chain.current import looked_at
+from interlay.chain.forks import in_children
 from interlay.chain.runner import Runner
 from interlay.model.record import Attempt, Record
 
@@ -166,13 +165,7 @@ class Recorder:
         self.instrumented = False
         """Whether what transports send has to be told from what has been through a chain: see ``instrument()``."""
         self._reset()
-        recorder = weakref.ref(self)
-
-        def in_child() -> None:
-            if (self_ := recorder()) is not None:
-                self_._reset()  # noqa: SLF001 - its own
-
-        os.register_at_fork(after_in_child=in_child)
+        in_children(self._reset)
 
     def _reset(self) -> None:
         """Begin anew: what a forked child inherits is its parent's to record, and its locks may be held for ever."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
-import os
 import queue
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from typing import Final
+
+from interlay.chain.forks import in_children
 
 logger = logging.getLogger("interlay.runner")
 
@@ -37,14 +37,8 @@ class Runner:
         self.farewells: list[Work] = []
         """Done by ``close``, and so when the process ends, before what is queued is drained."""
         self._reset()
-        runner = weakref.ref(self)
-
-        def in_child() -> None:
-            if (self_ := runner()) is not None:
-                self_._reset()  # noqa: SLF001 - its own
-
         # A forked child inherits the queue but not the thread: what is queued is the parent's to do.
-        os.register_at_fork(after_in_child=in_child)
+        in_children(self._reset)
 
     def _reset(self) -> None:
         # Looked up at use: under gevent's monkey patching these are gevent's own.

@@ -7,7 +7,6 @@ import shutil
 import sqlite3
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from interlay.chain.aio import AsyncIO
+from interlay.chain.forks import in_children
 from interlay.chain.io import IO
 from interlay.chain.segments import open_folder
 from interlay.model.arguments import is_count, is_number, shown
@@ -215,13 +215,7 @@ class DiskStore:
         self._inherited: list[_Room] = []
         self._lock = threading.Lock()
         self._gathering = Gathering(self._look_up_all, "disk")
-        store = weakref.ref(self)
-
-        def in_child() -> None:
-            if (self_ := store()) is not None:
-                self_._after_fork()  # noqa: SLF001 - its own
-
-        os.register_at_fork(after_in_child=in_child)
+        in_children(self._after_fork)
 
     def _after_fork(self) -> None:
         # A connection must not be used in a child, nor closed there.

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
-import weakref
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, TypeVar
 
+from interlay.chain.forks import in_children
 from interlay.chain.io import IO, SyncIO, drive
 from interlay.model.arguments import is_number, shown
 from interlay.model.errors import ConfigError, WireTimeout
@@ -185,14 +184,11 @@ class _Breaker:
         self._next = 0.0
         self._claimed = False
         self._lock = threading.Lock()
-        breaker = weakref.ref(self)
+        in_children(self._after_fork)
 
-        def in_child() -> None:
-            if (self_ := breaker()) is not None:
-                # A trial that was under way is the parent's, and so is who holds the lock.
-                self_._lock, self_._claimed = threading.Lock(), False  # noqa: SLF001 - its own
-
-        os.register_at_fork(after_in_child=in_child)
+    def _after_fork(self) -> None:
+        # A trial that was under way is the parent's, and so is who holds the lock.
+        self._lock, self._claimed = threading.Lock(), False
 
     def open(self, now: float) -> bool:
         """Whether it was closed until now."""

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import heapq
-import os
 import sys
 import threading
 import time
-import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Final, Generic, TypeVar
 
 import msgspec
 
+from interlay.chain.forks import in_children
 from interlay.chain.io import IO
 from interlay.model.arguments import is_count, shown
 from interlay.model.errors import ConfigError
@@ -67,13 +66,7 @@ class MemoryStore:
         self._clock = clock
         self._lock = threading.Lock()
         self._empty()
-        store = weakref.ref(self)
-
-        def in_child() -> None:
-            if (self_ := store()) is not None:
-                self_._after_fork()  # noqa: SLF001 - its own
-
-        os.register_at_fork(after_in_child=in_child)
+        in_children(self._after_fork)
 
     def _empty(self) -> None:
         self._items: OrderedDict[str, _Item] = OrderedDict()

@@ -12,10 +12,8 @@ connection, and until when:
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-import weakref
 from _thread import start_new_thread
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -23,6 +21,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Final, Protocol
 
+from interlay.chain.forks import in_children
 from interlay.model.errors import ConfigError
 from interlay.stores.redis_address import Address
 
@@ -148,14 +147,8 @@ class _Server:
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make = make
         self._reset()
-        server = weakref.ref(self)
-
-        def in_child() -> None:
-            if (self_ := server()) is not None:
-                # The sockets are the parent's: they are closed here, and not said goodbye to.
-                self_._reset()  # noqa: SLF001 - its own
-
-        os.register_at_fork(after_in_child=in_child)
+        # The sockets are the parent's: they are closed in a child, and not said goodbye to.
+        in_children(self._reset)
 
     def _reset(self) -> None:
         # Nothing else wakes who waits and is still sound when a signal interrupts it anywhere.
@@ -308,13 +301,10 @@ class Cluster:
         self._servers: dict[tuple[str, int], _Server] = {}
         self._failure: Exception | None = None
         self._closed = False
-        cluster = weakref.ref(self)
+        in_children(self._after_fork)
 
-        def in_child() -> None:
-            if (self_ := cluster()) is not None:
-                self_._lock, self_._learner = threading.Lock(), None  # noqa: SLF001 - its own
-
-        os.register_at_fork(after_in_child=in_child)
+    def _after_fork(self) -> None:
+        self._lock, self._learner = threading.Lock(), None
 
     def ask(self, tag: bytes, commands: Sequence[Command], deadline: float) -> list[Reply]:
         node = self._known(deadline).get_node_from_key(tag)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
-import weakref
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from interlay.chain.forks import in_children
 from interlay.chain.io import IO, SyncIO, drive
 from interlay.chain.runner import Runner
 from interlay.stores.entry import Entry, decode, encode
@@ -46,13 +45,7 @@ class Shelf:
         self.epoch = 0
         """How often something was forgotten."""
         self._reset()
-        shelf = weakref.ref(self)
-
-        def in_child() -> None:
-            if (self_ := shelf()) is not None:
-                self_._reset()  # noqa: SLF001 - its own
-
-        os.register_at_fork(after_in_child=in_child)
+        in_children(self._reset)
 
     def _reset(self) -> None:
         # What waits to be written is the parent's, and so is who holds the lock.

@@ -6,15 +6,14 @@ when somebody asks for figures.
 
 from __future__ import annotations
 
-import os
 import threading
-import weakref
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from time import time_ns
 from typing import TYPE_CHECKING, Final, Protocol
 
+from interlay.chain.forks import in_children
 from interlay.model.record import Attempt, Record
 from interlay.model.usage import Usage
 from interlay.telemetry import facts as known
@@ -136,13 +135,7 @@ class Metrics:
         self._scheduled = False
         self._inflight = 0
         self._reset()
-        forget = weakref.WeakMethod(self._in_child)
-
-        def in_child() -> None:
-            if (method := forget()) is not None:
-                method()
-
-        os.register_at_fork(after_in_child=in_child)
+        in_children(self._in_child)
 
     def on_start(self, call: Call) -> None:
         """A call enters the chain."""
