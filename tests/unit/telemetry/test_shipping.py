@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -186,6 +187,34 @@ def test_pain_14_a_burst_at_a_slow_backend_that_stumbles_drops_nothing(rig: Rig,
     shipper = run(rig, backend, numbered(5000))
     assert backend.record_ids() == [f"{n:020x}" for n in range(5000)]
     assert (shipper.state().delivered, shipper.state().dropped) == (5000, 0)
+
+
+class HeldUp(JournalSource):
+    """What is read is not given out until somebody says so."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        super().__init__(path, name)
+        self.was_read, self.go_on = threading.Event(), threading.Event()
+
+    def read(self, limit: int) -> list[Record]:
+        found = super().read(limit)
+        if found:
+            self.was_read.set()
+            assert self.go_on.wait(PATIENCE)
+        return found
+
+
+def test_what_was_read_and_is_not_in_hand_yet_waits_too(rig: Rig, play: Play) -> None:
+    source, pending = HeldUp(rig.path, "otlp"), []
+    rig.append(*numbered(10))
+    shipper = rig.shipper(play(refuse(503)).url, source=lambda: source)
+    assert source.was_read.wait(PATIENCE)
+    asking = threading.Thread(target=lambda: pending.append(shipper.state().pending))
+    asking.start()
+    asking.join(0.2)
+    source.go_on.set()
+    asking.join(PATIENCE)
+    assert pending == [10]
 
 
 def test_a_backend_that_is_down_gets_everything_when_it_is_up(rig: Rig, play: Play) -> None:

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
 import random
 import threading
-import weakref
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,6 +20,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from interlay.chain.forks import in_children
 from interlay.model.record import Record
 from interlay.telemetry import instruments as ins
 from interlay.telemetry import otlp
@@ -138,13 +137,7 @@ class Shipper:
         self._thread: threading.Thread | None = None
         self._source: Source | None = None
         self._reset()
-        forget = weakref.WeakMethod(self._in_child)
-
-        def in_child() -> None:
-            if (method := forget()) is not None:
-                method()
-
-        os.register_at_fork(after_in_child=in_child)
+        in_children(self._in_child)
 
     def start(self) -> None:
         """Begin, on a thread of its own. What waits from earlier runs is shipped first."""
@@ -171,12 +164,13 @@ class Shipper:
     def state(self) -> Delivery:
         """What became of the records so far."""
         source = self._source
-        in_hand = sum(part.records for part in list(self._parts))
         unread = lost = 0
-        if source is not None:
-            lost = source.lost
-            with suppress(OSError):
-                unread = source.unread()
+        with self._fetching:
+            in_hand = sum(part.records for part in list(self._parts))
+            if source is not None:
+                lost = source.lost
+                with suppress(OSError):
+                    unread = source.unread()
         return Delivery(
             destination=self.destination.name,
             delivered=self._delivered,
@@ -204,6 +198,8 @@ class Shipper:
         self._wanted = self._served = 0
         self._closing = False
         self._parts: deque[_Part] = deque()
+        self._fetching = threading.RLock()
+        """Held while records that were read are not in hand yet: who counts what waits would miss them."""
         self._tries = 0
         self._not_before = 0.0
         """Until when the backend has asked to be left alone."""
@@ -251,7 +247,9 @@ class Shipper:
             if source is None:
                 source = self._source = self._open_source()
             while not self._closing:
-                if not self._parts and not self._fetch(source):
+                with self._fetching:
+                    fetched = bool(self._parts) or self._fetch(source)
+                if not fetched:
                     self._report(source)
                     return self._schedule.every
                 pause = self._ship()
