@@ -87,13 +87,17 @@ def record(run: Run) -> Record:
                 answered = Answered(
                     id=tracker.id,
                     status=run.status,
-                    request_id=_request_id(run, monitor),
+                    request_id=run.answering.request_id if run.answering is not None else None,
                     finish_reasons=tuple(tracker.finish_reasons),
                     service_tier=tracker.service_tier,
                     bytes=monitor.bytes,
                 )
         elif run.status is not None:
-            answered = Answered(status=run.status, request_id=_request_id(run, monitor), bytes=monitor.bytes)
+            answered = Answered(
+                status=run.status,
+                request_id=run.answering.request_id if run.answering is not None else None,
+                bytes=monitor.bytes,
+            )
         if body == "open" and monitor.opaque:
             body = "opaque"
     return Record(
@@ -133,12 +137,6 @@ def record(run: Run) -> Record:
         body=body,
         contents=_contents(call, monitor) if run.keeps_contents else None,
     )
-
-
-def _request_id(run: Run, monitor: Monitor) -> str | None:
-    """The provider's name for the request that was answered so; None for what came from elsewhere."""
-    last = run.sendings[-1] if run.sendings else None
-    return last.request_id if last is not None and last.monitor is monitor else None
 
 
 def _spared(run: Run, call: Call, monitor: Monitor | None) -> Cost | None:

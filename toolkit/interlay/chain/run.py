@@ -100,8 +100,8 @@ class Run:
     """Facts, gathered while a call is under way and sealed once: a record is made of them when it is wanted."""
 
     __slots__ = (
-        "around", "asked_usage", "cache", "call", "changes", "duration", "end", "entered_seconds", "failure",
-        "keeps_contents", "key", "links", "monitor", "observers", "on_error", "overhead", "price", "process",
+        "answering", "around", "asked_usage", "cache", "call", "changes", "duration", "end", "entered_seconds",
+        "failure", "keeps_contents", "key", "links", "monitor", "observers", "on_error", "overhead", "price", "process",
         "recorder", "sealed", "sendings", "started", "started_at", "status", "trace", "verdicts",
     )  # fmt: skip
 
@@ -153,8 +153,10 @@ class Run:
         sendings = self.sendings
         last = sendings[-1] if sendings else None
         self.status: int | None = None
+        self.answering = last
+        """The attempt that the answer came by; None for one from elsewhere."""
         if stream is not None:
-            self.status, self.monitor = stream.status, stream.monitor
+            self.status, self.monitor, self.answering = stream.status, stream.monitor, stream.sending
             spent = self.entered_seconds + stream.spent
         elif last is not None:
             self.monitor = last.monitor
