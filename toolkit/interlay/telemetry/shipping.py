@@ -200,6 +200,8 @@ class Shipper:
         self._parts: deque[_Part] = deque()
         self._fetching = threading.RLock()
         """Held while records that were read are not in hand yet: who counts what waits would miss them."""
+        self._random = random.Random()
+        """Its own: a thread of ours takes nothing from the global one, which a program may have seeded."""
         self._tries = 0
         self._not_before = 0.0
         """Until when the backend has asked to be left alone."""
@@ -347,7 +349,7 @@ class Shipper:
         first, longest = self._schedule.first_pause, self._schedule.longest_pause
         if answer.kind == "wrong":
             return longest
-        pause = min(longest, first * 2.0 ** min(self._tries - 1, 10)) * random.uniform(0.75, 1.25)
+        pause = min(longest, first * 2.0 ** min(self._tries - 1, 10)) * self._random.uniform(0.75, 1.25)
         if answer.retry_after is not None:
             pause = max(pause, min(answer.retry_after, _LONGEST_ASKED))
             self._not_before = monotonic() + pause
