@@ -44,6 +44,10 @@ class WireRequest(Protocol):
         """The headers as they will be sent, names in any case, in their order."""
         ...
 
+    def patience(self) -> float | None:
+        """Seconds that its sender would wait for the next byte of an answer; None for as long as it takes."""
+        ...
+
     def location(self) -> tuple[str, str]:
         """Scheme, host and port, as in ``https://api.openai.com``, and the path as it will be sent."""
         ...

@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from interlay.chain.call import BodyKind
+from interlay.model.arguments import is_number
 
 MAX_BODY: Final = 32 * 1024 * 1024
 """Requests over this are opaque: forwarded, and not looked into."""
@@ -57,6 +58,10 @@ class HTTPRequest:
     def fields(self) -> list[tuple[bytes, bytes]]:
         """The headers as they will be sent, names in any case, in their order."""
         return self.native.headers.raw  # type: ignore[no-any-return]
+
+    def patience(self) -> float | None:
+        said = (self.native.extensions.get("timeout") or {}).get("read")
+        return said if is_number(said) else None
 
     def location(self) -> tuple[str, str]:
         """Scheme, host and port, and the path as it will be sent."""

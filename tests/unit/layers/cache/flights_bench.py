@@ -226,6 +226,8 @@ class Caller:
         self.body = body
         self.headers = headers
         self.url = url
+        self.read_timeout: float | None = None
+        """Seconds that its HTTP client waits for the next byte."""
         self.response: httpx2.Response | None = None
         self.got: list[bytes] = []
         self._iterator: Any = None
@@ -237,17 +239,21 @@ class Caller:
                 client = self.world.sync
 
                 def send() -> httpx2.Response:
-                    request = client.build_request("POST", self.url, json=self.body, headers=self.headers)
+                    request = client.build_request("POST", self.url, **self._asked())
                     return client.send(request, stream=True)
 
                 self.response = await self.world.thread(send)
                 self._iterator = self.response.iter_raw()
             else:
                 held = self.world.asynchronous
-                request = held.build_request("POST", self.url, json=self.body, headers=self.headers)
+                request = held.build_request("POST", self.url, **self._asked())
                 self.response = await held.send(request, stream=True)
                 self._iterator = self.response.aiter_raw()
         return self
+
+    def _asked(self) -> dict[str, Any]:
+        waits = httpx2.Timeout(None, read=self.read_timeout)
+        return {"json": self.body, "headers": self.headers, "timeout": waits}
 
     @property
     def status(self) -> int:

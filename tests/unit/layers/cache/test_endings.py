@@ -595,6 +595,27 @@ class TestDeadlines:
         play(colour, scenario)
 
     @each_colour
+    def test_a_follower_waits_no_longer_than_it_would_for_the_provider(self, colour: Colour) -> None:
+        async def scenario(world: World) -> None:
+            world.wrap()
+            feed = Feed(*PIECES, END, held=True)
+            world.script(feed)
+            leader, follower = world.caller("leader"), world.caller("follower")
+            opening = world.start(leader.open)
+            await world.until(lambda: feed.waiting)
+            follower.read_timeout = 0.2
+            with pytest.raises(httpx2.ReadTimeout):
+                await follower.open()
+            assert follower.end == "error"
+            feed.let()
+            await opening.result()
+            assert said(await leader.read_all()) == QUIET
+            await leader.close()
+            assert world.sent == 1
+
+        play(colour, scenario)
+
+    @each_colour
     @pytest.mark.parametrize("count", [0, 1])
     def test_a_follower_that_is_late_in_its_stream_ends_in_time(self, colour: Colour, count: int) -> None:
         """And sends nothing by itself then, though it has nothing yet."""

@@ -319,7 +319,8 @@ class Cache:
                     state.left(name, flight)
                     return found
                 return await self._send(visit, stale, flight, name)
-            await other.ready.wait(io.left())
+            waits = [seconds for seconds in (io.left(), call.request.patience()) if seconds is not None]
+            await other.ready.wait(min(waits, default=None))
             if other.state in ("open", "over") and (response := await self._follow(visit, other)) is not None:
                 return response
             if other.state in ("open", "failed"):
