@@ -335,7 +335,7 @@ class Cache:
     async def _again(self, visit: Visit, reason: str) -> Response | None:
         """Look once more: somebody has written."""
         entry = await self._shelf.find(visit.call.io, visit.question.key, visit.question.scope)
-        if entry is None or entry.fresh_until <= visit.call.io.time():
+        if entry is None or self._judge(visit, entry)[0] != "hit":
             return None
         return self._give(visit, entry, "hit", reason)
 
