@@ -138,10 +138,15 @@ class _Event(msgspec.Struct, gc=False):
 _events: Final = json.Reader(_Event)
 
 
+_TOLD: Final = ("model", "service_tier")
+"""Members of a response that each of its events repeats."""
+
+
 def as_body(events: Iterable[WireEvent]) -> bytes:
     """The response that the last event has, byte for byte. Raises ``DecodeError`` for streams that have no such event,
     and where items are missing in it."""
     items, repeats = 0, Repeats()
+    told: set[str] = set()
     for event in events:
         if event.data is None:
             continue
@@ -155,7 +160,10 @@ def as_body(events: Iterable[WireEvent]) -> bytes:
             continue
         response = an_object(json.decode(bytes(said.response)), "the response")
         repeats.name(response, "id")
+        told.update(name for name in _TOLD if response.get(name))
         if kind in TERMINAL:
+            if not all(response.get(name) for name in told):
+                raise DecodeError("the end lacks what was said before")
             _see_whole(response, items)
             return bytes(said.response)
     raise DecodeError("the stream has no end")
