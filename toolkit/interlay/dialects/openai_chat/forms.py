@@ -146,6 +146,9 @@ def as_body(events: Iterable[WireEvent]) -> bytes:
 def _look_through(chunk: Object, repeats: Repeats) -> None:
     """Refuse what assemblies would lose: of members they do not know they keep the last."""
     repeats.name(chunk, *_NAMES)
+    tier = chunk.get("service_tier")
+    if tier is not None and not isinstance(tier, str):
+        raise DecodeError("a tier that is no word takes the place of one that is")
     for key, value in chunk.items():
         if isinstance(value, list | dict) and key not in _KNOWN:
             repeats.add(key, value)
