@@ -146,7 +146,7 @@ class TestRecordedAnswers:
             tracker.event(event)
 
     @pytest.mark.parametrize("each", STREAMS, ids=name)
-    @settings(max_examples=30)
+    @settings(max_examples=30, derandomize=True)
     @given(data=st.data())
     def test_nor_is_one_that_lacks_bytes(self, each: Exchanged, data: st.DataObject) -> None:
         start = data.draw(st.integers(0, len(each.answer) - 1))
@@ -340,7 +340,9 @@ def check_any(codec: Codec, body: bytes) -> None:
         check_stream(codec, body, made, [], sure=False)
 
 
+# The same examples each time: chance looks further in tests/fuzz, whose doors ask the same of both forms.
 @each_codec
+@settings(derandomize=True)
 @given(data=st.data())
 def test_what_is_not_as_it_should_be_says_the_same_or_has_no_stream(which: str, data: st.DataObject) -> None:
     check_any(CODECS[which], written(spoiled(data.draw(WELL_FORMED[which]), data)))
@@ -348,6 +350,7 @@ def test_what_is_not_as_it_should_be_says_the_same_or_has_no_stream(which: str, 
 
 
 @each_codec
+@settings(derandomize=True)
 @given(data=st.data())
 def test_a_stream_that_is_not_as_it_should_be_says_the_same_or_has_no_body(which: str, data: st.DataObject) -> None:
     codec = CODECS[which]

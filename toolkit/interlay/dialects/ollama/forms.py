@@ -73,6 +73,8 @@ def as_body(events: Iterable[WireEvent]) -> bytes:
         raise DecodeError("the stream has no end")
     whole = assembly.response()
     repeats.put_names(whole, "model")
+    if any(isinstance(whole.get(name), list | dict | str) for name in ("prompt_eval_count", "eval_count")):
+        raise DecodeError("a count that is no number")
     for call in list_of(calls) if (calls := an_object(whole.get("message"), "message").get("tool_calls")) else ():
         an_object(call.get("function"), "the function")
     return encode(whole)
