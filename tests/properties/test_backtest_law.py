@@ -115,7 +115,7 @@ configured = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(asked=asked, configured=configured)
 def test_one_after_another_each_outcome_is_the_one_that_was(
     program: Program, asked: list[Any], configured: dict[str, Any]
