@@ -17,13 +17,12 @@ import asyncio
 import gc
 import json
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from typing import Any
 import diskcache
 import httpx2
 import redis
+from benchmarks import store_rig
 
 import interlay
 from interlay.chain.aio import AsyncIO
@@ -137,48 +137,14 @@ def timed(work: Callable[[], object], times: int) -> float:
     return statistics.median(taken)
 
 
-async def blocked(work: Coroutine[Any, Any, object]) -> float:
-    """The longest that the loop was away while it did ``work``."""
-    longest, over = 0.0, False
-
-    async def watch() -> None:
-        nonlocal longest
-        before = time.perf_counter()
-        while not over:
-            await asyncio.sleep(0)
-            now = time.perf_counter()
-            longest, before = max(longest, now - before), now
-
-    watching = asyncio.create_task(watch())
-    await work
-    over = True
-    await watching
-    return longest
-
-
 @contextmanager
 def server() -> Iterator[str | None]:
     """The URL of a Redis of our own; None where there is none to be started."""
-    program = shutil.which("redis-server")
-    if program is None:
+    if shutil.which("redis-server") is None:
         yield None
         return
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with tempfile.TemporaryDirectory() as folder:
-        options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--appendonly", "no"]
-        process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
-        try:
-            for _ in range(500):
-                with socket.socket() as probe:
-                    if probe.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                time.sleep(0.01)
-            yield f"redis://127.0.0.1:{port}"
-        finally:
-            process.kill()
-            process.wait()
+    with store_rig.server() as (port, _):
+        yield f"redis://127.0.0.1:{port}"
 
 
 def opened(kind: str, place: str) -> Store:
@@ -234,8 +200,10 @@ def main() -> None:
                 row.setdefault("layer", []).append(side.layer(options.hits))
                 row.setdefault("client", []).append(side.client(options.hits))
                 row.setdefault("layer_async", []).append(asyncio.run(side.layer_async(options.hits)))
-                row.setdefault("blocked", []).append(asyncio.run(blocked(side.layer_async(options.hits))))
-                row.setdefault("blocked_idle", []).append(asyncio.run(blocked(asyncio.sleep(options.hits * 0.0001))))
+                row.setdefault("blocked", []).append(asyncio.run(store_rig.away(side.layer_async(options.hits))))
+                row.setdefault("blocked_idle", []).append(
+                    asyncio.run(store_rig.away(asyncio.sleep(options.hits * 0.0001)))
+                )
                 if options.peer:
                     place = f"{folder}/peer" if side.name == "disk" else places[side.name]
                     row.setdefault("litellm", []).append(peer(options.peer, side.name, place, min(options.hits, 400)))

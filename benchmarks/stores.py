@@ -16,17 +16,15 @@ import asyncio
 import json
 import os
 import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import redis
 import redis.asyncio
+from benchmarks import store_rig
 
 from interlay.chain.aio import AsyncIO
 from interlay.chain.io import SyncIO, drive
@@ -37,28 +35,6 @@ from interlay.stores.memory import MemoryStore
 from interlay.stores.redis import RedisStore
 
 KEY, VALUE, TASKS = "a" * 64, bytes(range(256)) * 8, 64
-
-
-@contextmanager
-def server() -> Iterator[tuple[int, int]]:
-    """A server's port and process id."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", tempfile.gettempdir()]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        try:
-            with redis.Redis(port=port) as client:
-                while True:
-                    try:
-                        client.ping()
-                        break
-                    except redis.ConnectionError:
-                        time.sleep(0.05)
-                client.set("bare", VALUE)
-            yield port, process.pid
-        finally:
-            process.kill()
 
 
 def best(sides: dict[str, Callable[[], object]], times: int, rounds: int) -> dict[str, float]:
@@ -100,21 +76,7 @@ def took(work: Callable[[], object], times: int = 1) -> float:
 
 async def held_up(work: Awaitable[object]) -> float:
     """Milliseconds that the loop was away from another task at the longest."""
-    longest, done = 0.0, False
-
-    async def look() -> None:
-        nonlocal longest
-        last = time.perf_counter()
-        while not done:
-            await asyncio.sleep(0)
-            now = time.perf_counter()
-            longest, last = max(longest, now - last), now
-
-    looking = asyncio.create_task(look())
-    await work
-    done = True
-    await looking
-    return round(longest * 1e3, 1)
+    return round(await store_rig.away(work) * 1e3, 1)
 
 
 def away(address: str, pid: int | None = None) -> dict[str, float]:
@@ -154,7 +116,12 @@ def main() -> None:
     options = parser.parse_args()
     hits, rounds = options.hits, options.rounds
     result: dict[str, Any] = {"python": sys.version.split()[0], "redis": redis.__version__}
-    with server() as (port, pid), tempfile.TemporaryDirectory() as folder, redis.Redis(port=port) as bare:
+    with (
+        store_rig.server() as (port, pid),
+        tempfile.TemporaryDirectory() as folder,
+        redis.Redis(port=port) as bare,
+    ):
+        bare.set("bare", VALUE)
         address = f"redis://127.0.0.1:{port}"
         stores: dict[str, Any] = {
             "memory": MemoryStore(),
