@@ -79,6 +79,7 @@ def record(run: Run) -> Record:
     first: float | None = None
     if monitor is not None:
         tracker, streamed = monitor.tracker, monitor.streamed
+        request_id = run.answering.request_id if run.answering is not None else None
         if monitor.first_at is not None:
             first = monitor.first_at - run.started
         if tracker is not None:
@@ -87,17 +88,13 @@ def record(run: Run) -> Record:
                 answered = Answered(
                     id=tracker.id,
                     status=run.status,
-                    request_id=run.answering.request_id if run.answering is not None else None,
+                    request_id=request_id,
                     finish_reasons=tuple(tracker.finish_reasons),
                     service_tier=tracker.service_tier,
                     bytes=monitor.bytes,
                 )
         elif run.status is not None:
-            answered = Answered(
-                status=run.status,
-                request_id=run.answering.request_id if run.answering is not None else None,
-                bytes=monitor.bytes,
-            )
+            answered = Answered(status=run.status, request_id=request_id, bytes=monitor.bytes)
         if body == "open" and monitor.opaque:
             body = "opaque"
     return Record(

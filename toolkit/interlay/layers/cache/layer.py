@@ -390,18 +390,12 @@ class Cache:
                     return response
             response = await visit.next(call)
         except BaseException as error:
-            flight.end("failed" if _is_final(error) else "left")
-            state.landed(name, flight)
-            if leased:
-                self._release(visit)
+            self._failed(visit, flight, name, "failed" if _is_final(error) else "left", leased=leased)
             if isinstance(error, WireError) and (given := self._instead(visit, stale)) is not None:
                 return given
             raise
         if response.status != 200 or response.stream.has_stages:
-            flight.end("failed")
-            state.landed(name, flight)
-            if leased:
-                self._release(visit)
+            self._failed(visit, flight, name, "failed", leased=leased)
             if response.status in _FAILURES and (given := self._instead(visit, stale)) is not None:
                 await response.discard()
                 return given
@@ -412,6 +406,15 @@ class Cache:
         flight.answered(response, shows_usage=shows_usage)
         response.stream.on_end(flight.landed)
         return response if stale is None else await self._secured(visit, stale, response)
+
+    def _failed(
+        self, visit: Visit, flight: Flight, name: Hashable, state: Literal["left", "failed"], *, leased: bool
+    ) -> None:
+        """Nothing that can be kept or shared came of a flight."""
+        flight.end(state)
+        self._here(visit.call).landed(name, flight)
+        if leased:
+            self._release(visit)
 
     async def _secured(self, visit: Visit, stale: Entry, response: Response) -> Response:
         """An answer that may still break off, where there is an old one to be given instead."""
