@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import json
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -148,9 +147,6 @@ class Bench:
         for _ in range(1_000):
             if self.colour == "async":
                 self._loop.run(asyncio.sleep(0.001))
-            beside = [t for t in threading.enumerate() if t.name == "interlay-background"]
-            for thread in beside:
-                thread.join(10)
             assert runner.drain(10)
             if self.colour == "sync" or len(asyncio.all_tasks(self._loop.get_loop())) == 0:
                 return
